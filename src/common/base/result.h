@@ -17,7 +17,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <tl/expected.hpp>
 
 #include "common/base/check.h"

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <functional>
 
+#include <fmt/format.h>
+
 #include "common/base/check.h"
 
 namespace ashlar {
