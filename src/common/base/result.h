@@ -201,10 +201,11 @@ struct fmt::formatter<ashlar::ErrorCode> : fmt::formatter<std::string_view> {
   target = std::move(result).value()
 
 #define ASHLAR_TRY(expression) \
-  ASHLAR_TRY_IMPL_(ASHLAR_CONCAT_(ashlar_result_, __LINE__), return, expression)
+  ASHLAR_TRY_IMPL_(ASHLAR_CONCAT_(ashlar_result_, __COUNTER__), return, expression)
 #define ASHLAR_CO_TRY(expression) \
-  ASHLAR_TRY_IMPL_(ASHLAR_CONCAT_(ashlar_result_, __LINE__), co_return, expression)
+  ASHLAR_TRY_IMPL_(ASHLAR_CONCAT_(ashlar_result_, __COUNTER__), co_return, expression)
 #define ASHLAR_TRY_ASSIGN(target, expression) \
-  ASHLAR_TRY_ASSIGN_IMPL_(ASHLAR_CONCAT_(ashlar_result_, __LINE__), return, target, expression)
-#define ASHLAR_CO_TRY_ASSIGN(target, expression) \
-  ASHLAR_TRY_ASSIGN_IMPL_(ASHLAR_CONCAT_(ashlar_result_, __LINE__), co_return, target, expression)
+  ASHLAR_TRY_ASSIGN_IMPL_(ASHLAR_CONCAT_(ashlar_result_, __COUNTER__), return, target, expression)
+#define ASHLAR_CO_TRY_ASSIGN(target, expression)                                          \
+  ASHLAR_TRY_ASSIGN_IMPL_(ASHLAR_CONCAT_(ashlar_result_, __COUNTER__), co_return, target, \
+                          expression)

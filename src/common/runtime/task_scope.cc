@@ -1,0 +1,34 @@
+#include "common/runtime/task_scope.h"
+
+namespace ashlar {
+
+TaskScope::~TaskScope() {
+  if (running_ == 0) return;
+  ASHLAR_CHECK(executor_.abandoned(), "a TaskScope with {} running tasks was not joined", running_);
+  while (!children_.empty()) children_.pop_front().handle.destroy();
+}
+
+void TaskScope::adopt(PromiseBase& promise) {
+  promise.executor = &executor_;
+  promise.cancel_scope = &cancel_;
+  promise.owner = this;
+  children_.push_back(promise);
+  ++running_;
+  executor_.make_ready(promise);
+}
+
+void TaskScope::reap(PromiseBase& promise) {
+  promise.handle.destroy();
+  --running_;
+  if (running_ == 0 && joiner_ != nullptr) executor_.make_ready(*std::exchange(joiner_, nullptr));
+}
+
+Task<void> TaskScope::watch(Task<Result<>> task) {
+  Result<> outcome = co_await std::move(task);
+  if (outcome.ok() || first_error_) co_return;
+  if (cancel_.is_cancelled() && outcome.error().code() == ErrorCode::kCancelled) co_return;
+  first_error_ = std::move(outcome).error();
+  cancel_.cancel();
+}
+
+}  // namespace ashlar

@@ -1,0 +1,41 @@
+// The timers of one executor, earliest first: a binary heap that knows each timer's place, so that
+// disarming is O(log n) too. Timers with the same deadline fire in the order in which they were
+// armed.
+#pragma once
+
+#include <vector>
+
+#include "common/runtime/clock.h"
+
+namespace ashlar {
+
+class TimerQueue {
+ public:
+  TimerQueue() = default;
+  TimerQueue(const TimerQueue&) = delete;
+  TimerQueue& operator=(const TimerQueue&) = delete;
+  ~TimerQueue();
+
+  void arm(Timer& timer, MonoTime deadline);
+  void disarm(Timer& timer);
+
+  bool empty() const { return heap_.empty(); }
+  std::size_t size() const { return heap_.size(); }
+  // MonoTime::kNever when there is none.
+  MonoTime earliest() const;
+
+  // Fires every timer with deadline ≤ `now`. Timers armed from on_timer() wait for the next call,
+  // so one that re-arms itself in the past cannot keep the loop here.
+  void fire_until(MonoTime now);
+
+ private:
+  bool before(const Timer& a, const Timer& b) const;
+  void place(std::size_t index, Timer* timer);
+  void sift_up(std::size_t index);
+  void sift_down(std::size_t index);
+
+  std::vector<Timer*> heap_;
+  std::uint64_t next_sequence_ = 0;
+};
+
+}  // namespace ashlar
