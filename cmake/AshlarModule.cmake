@@ -1,7 +1,7 @@
 # ashlar_library, ashlar_executable and ashlar_test: one library target per folder, our warnings as
 # errors, and the layer rule of cmake/layers.txt applied to every dependency.
 
-set(ASHLAR_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Wnon-virtual-dtor -Wimplicit-fallthrough
+set(ASHLAR_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Wimplicit-fallthrough
                     -Wunused-result -Wno-missing-field-initializers -Werror)
 
 # Reads cmake/layers.txt once into ASHLAR_LAYER_<folder> variables.

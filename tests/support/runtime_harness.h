@@ -7,11 +7,11 @@
 //   INSTANTIATE_ON_BOTH_RUNTIMES(TimerTest);
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "common/runtime/runtime.h"
 #include "common/runtime/task.h"
@@ -56,10 +56,10 @@ class RuntimeTest : public testing::TestWithParam<Backend> {
 
 }  // namespace ashlar::test
 
-#define INSTANTIATE_ON_BOTH_RUNTIMES(suite)                                             \
-  INSTANTIATE_TEST_SUITE_P(                                                             \
-      Runtimes, suite,                                                                  \
+#define INSTANTIATE_ON_BOTH_RUNTIMES(suite)                                            \
+  INSTANTIATE_TEST_SUITE_P(                                                            \
+      Runtimes, suite,                                                                 \
       testing::Values(::ashlar::test::Backend::kUring, ::ashlar::test::Backend::kSim), \
-      [](const auto& backend) {                                                         \
-        return backend.param == ::ashlar::test::Backend::kUring ? "Uring" : "Sim";      \
+      [](const auto& backend) {                                                        \
+        return backend.param == ::ashlar::test::Backend::kUring ? "Uring" : "Sim";     \
       })

@@ -74,8 +74,12 @@ class Operation : public CancelHook {
   }
 
   void on_cancel() final {
+    cancel_requested_ = true;
     if (backend_ != nullptr) backend_->cancel(*this);
   }
+
+  // Backend: an operation that is told to end early must not be continued.
+  bool cancel_requested() const { return cancel_requested_; }
 
   OperationBackend* backend() const { return backend_; }
 
@@ -95,6 +99,7 @@ class Operation : public CancelHook {
  private:
   OperationBackend* backend_ = nullptr;
   PromiseBase* promise_ = nullptr;
+  bool cancel_requested_ = false;
 };
 
 }  // namespace ashlar

@@ -74,10 +74,9 @@ class Semaphore {
     std::uint64_t count_ = 0;
   };
 
-  class [[nodiscard]] AcquireAwaiter final : public Waiter {
+  class [[nodiscard]] TakeAwaiter : public Waiter {
    public:
-    AcquireAwaiter(Semaphore& semaphore, std::uint64_t count)
-        : semaphore_(semaphore), count_(count) {}
+    TakeAwaiter(Semaphore& semaphore, std::uint64_t count) : semaphore_(semaphore), count_(count) {}
     bool await_ready() const noexcept {
       return semaphore_.waiters_.empty() && semaphore_.available_ >= count_;
     }
@@ -88,19 +87,30 @@ class Semaphore {
       semaphore_.waiters_.push_back(*this);
       return true;
     }
-    Result<Units> await_resume() {
-      if (is_cancelled()) return outcome().error();
+    Result<> await_resume() {
+      if (is_cancelled()) return outcome();
       if (!waited_) semaphore_.available_ -= count_;
-      return Units(semaphore_, count_);
+      return {};
     }
+
+   protected:
+    Semaphore& semaphore_;
+    std::uint64_t count_;
 
    private:
     friend class Semaphore;
     void after_cancel() override { semaphore_.grant_waiters(); }
 
-    Semaphore& semaphore_;
-    std::uint64_t count_;
     bool waited_ = false;
+  };
+
+  class [[nodiscard]] AcquireAwaiter final : public TakeAwaiter {
+   public:
+    using TakeAwaiter::TakeAwaiter;
+    Result<Units> await_resume() {
+      ASHLAR_TRY(TakeAwaiter::await_resume());
+      return Units(semaphore_, count_);
+    }
   };
 
   // Waits for `count` units, at most the capacity.
@@ -109,18 +119,24 @@ class Semaphore {
     return AcquireAwaiter(*this, count);
   }
 
-  std::uint64_t available() const { return available_; }
-
- private:
+  // As acquire(), for units that no scope can hold: whoever ends what they stand for calls
+  // release().
+  TakeAwaiter take(std::uint64_t count = 1) {
+    ASHLAR_CHECK(count <= capacity_, "{} units asked of a semaphore of {}", count, capacity_);
+    return TakeAwaiter(*this, count);
+  }
   void release(std::uint64_t count) {
     available_ += count;
     ASHLAR_CHECK(available_ <= capacity_);
     grant_waiters();
   }
 
+  std::uint64_t available() const { return available_; }
+
+ private:
   void grant_waiters() {
     while (!waiters_.empty()) {
-      auto& first = static_cast<AcquireAwaiter&>(waiters_.front());
+      auto& first = static_cast<TakeAwaiter&>(waiters_.front());
       if (first.count_ > available_) return;
       available_ -= first.count_;
       first.grant();

@@ -99,7 +99,7 @@ class TaskPromise : public TaskPromiseBase {
  public:
   Task<T> get_return_object() noexcept;
 
-  template <class U>
+  template <class U = T>
   void return_value(U&& value) {
     value_.emplace(std::forward<U>(value));
   }

@@ -98,7 +98,8 @@ Reactor::Reactor(Ring ring)
 Reactor::~Reactor() {
   offload_.reset();
   closed_.store(true, std::memory_order_release);
-  run_posted();
+  // What came too late is dropped, not run: nothing would be there to finish it.
+  const std::unique_ptr<PostedWork> late(posted_.exchange(nullptr, std::memory_order_acquire));
   wake_->stop(ring_);
 }
 

@@ -5,7 +5,8 @@
 //   if (!reactor.ok()) …                           // says what the kernel or container lacks
 //   const int status = (*reactor)->run(serve((*reactor)->runtime()));
 //
-// Works on Linux 6.1 and newer. Everything but post() belongs to the thread that created it.
+// Works on Linux 6.1 and newer. Everything but post() belongs to the thread that created it;
+// threads that post have stopped doing so before the reactor is destroyed.
 #pragma once
 
 #include <atomic>

@@ -1,0 +1,183 @@
+#include "common/runtime/example/echo.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <deque>
+#include <vector>
+
+#include "common/runtime/channel.h"
+#include "common/runtime/sync.h"
+#include "common/runtime/task_scope.h"
+
+namespace ashlar::example {
+namespace {
+
+constexpr std::size_t kBufferSize = 256 * 1024;
+static_assert(kBufferSize >= 2 * (sizeof(EchoHeader) + kEchoPayloadMax));
+
+// How many bytes at the front are whole messages.
+Result<std::size_t> whole_messages(ByteSpan bytes) {
+  std::size_t whole = 0;
+  while (bytes.size() - whole >= sizeof(EchoHeader)) {
+    EchoHeader header;
+    std::memcpy(&header, bytes.data() + whole, sizeof(header));
+    if (header.magic != EchoHeader::kMagic || header.payload_size > kEchoPayloadMax) {
+      return Error::invalid_argument("not an echo message: magic {:#x}, payload of {} bytes",
+                                     header.magic, header.payload_size);
+    }
+    const std::size_t size = sizeof(EchoHeader) + header.payload_size;
+    if (bytes.size() - whole < size) break;
+    whole += size;
+  }
+  return whole;
+}
+
+// Two buffers take turns: while one is being sent the other is being filled.
+struct EchoSession {
+  explicit EchoSession(Connection& peer) : connection(peer) {
+    for (auto& buffer : buffers) buffer.resize(kBufferSize);
+  }
+
+  Connection& connection;
+  std::array<std::vector<std::byte>, 2> buffers;
+  Channel<ByteSpan> answers{1};
+  Semaphore free_buffers{2};
+};
+
+Task<Result<>> send_answers(EchoSession& session) {
+  while (true) {
+    Result<ByteSpan> answer = co_await session.answers.receive();
+    if (!answer.ok()) co_return {};  // closed: the receiving side has seen the end
+    ASHLAR_CO_TRY(co_await session.connection.send(*answer));
+    session.free_buffers.release(1);
+  }
+}
+
+Task<Result<>> receive_messages(EchoSession& session) {
+  std::size_t current = 0;
+  std::size_t filled = 0;
+  ASHLAR_CO_TRY(co_await session.free_buffers.take());
+  while (true) {
+    const MutableByteSpan buffer = session.buffers[current];
+    ASHLAR_CO_TRY_ASSIGN(const std::size_t received,
+                         co_await session.connection.receive(buffer.subspan(filled)));
+    if (received == 0) break;
+    filled += received;
+    ASHLAR_CO_TRY_ASSIGN(const std::size_t whole, whole_messages(buffer.first(filled)));
+    if (whole == 0) continue;
+    // The begun message moves to the other buffer before this one is given away.
+    ASHLAR_CO_TRY(co_await session.free_buffers.take());
+    const std::size_t begun = filled - whole;
+    current = 1 - current;
+    std::memcpy(session.buffers[current].data(), buffer.data() + whole, begun);
+    filled = begun;
+    ASHLAR_CO_TRY(co_await session.answers.send(buffer.first(whole)));
+  }
+  session.answers.close();
+  if (filled > 0) co_return Error::data_loss("the peer closed within a message");
+  co_return {};
+}
+
+Task<void> serve_and_close(std::unique_ptr<Connection> connection, Semaphore::Units) {
+  // What goes wrong on one connection is that peer's trouble only.
+  (void)co_await serve_echo_connection(*connection);
+}
+
+}  // namespace
+
+Task<Result<>> serve_echo_connection(Connection& connection) {
+  EchoSession session(connection);
+  TaskScope scope(co_await this_task());
+  scope.spawn(send_answers(session));
+  scope.spawn(receive_messages(session));
+  co_return co_await scope.join();
+}
+
+Task<Result<>> serve_echo(Listener& listener, std::size_t connections_max) {
+  Semaphore slots(connections_max);
+  TaskScope scope(co_await this_task());
+  Result<> outcome;
+  while (outcome.ok()) {
+    Result<Semaphore::Units> slot = co_await slots.acquire();
+    if (!slot.ok()) {
+      outcome = slot.error();
+      break;
+    }
+    Result<std::unique_ptr<Connection>> connection = co_await listener.accept();
+    if (!connection.ok()) {
+      outcome = connection.error();
+      break;
+    }
+    scope.spawn(serve_and_close(std::move(*connection), std::move(*slot)));
+  }
+  scope.cancel();
+  (void)co_await scope.join();
+  co_return outcome;
+}
+
+namespace {
+
+struct EchoClient {
+  EchoClient(Connection& server, std::uint64_t messages, std::uint32_t size, std::uint64_t depth)
+      : connection(server), count(messages), payload_size(size), window(depth), under_way(depth) {}
+
+  Connection& connection;
+  std::uint64_t count;
+  std::uint32_t payload_size;
+  Semaphore window;
+  Channel<std::vector<std::byte>> under_way;
+};
+
+Task<Result<>> send_messages(EchoClient& client, Random& random) {
+  for (std::uint64_t sequence = 0; sequence < client.count; ++sequence) {
+    ASHLAR_CO_TRY(co_await client.window.take());
+    std::vector<std::byte> message(sizeof(EchoHeader) + client.payload_size);
+    EchoHeader header;
+    header.payload_size = client.payload_size;
+    header.sequence = sequence;
+    std::memcpy(message.data(), &header, sizeof(header));
+    random.fill(std::span(message).subspan(sizeof(header)));
+    const ByteSpan bytes = message;
+    ASHLAR_CO_TRY(co_await client.under_way.send(std::move(message)));
+    // The vector's memory moved with it; its owner keeps it until the answer is here.
+    ASHLAR_CO_TRY(co_await client.connection.send(bytes));
+  }
+  client.under_way.close();
+  co_return {};
+}
+
+Task<Result<>> check_answers(EchoClient& client) {
+  std::vector<std::byte> answer(sizeof(EchoHeader) + client.payload_size);
+  for (std::uint64_t sequence = 0; sequence < client.count; ++sequence) {
+    for (std::size_t filled = 0; filled < answer.size();) {
+      const MutableByteSpan rest = std::span(answer).subspan(filled);
+      ASHLAR_CO_TRY_ASSIGN(const std::size_t received, co_await client.connection.receive(rest));
+      if (received == 0) {
+        co_return Error::unavailable("the server closed after {} of {} answers", sequence,
+                                     client.count);
+      }
+      filled += received;
+    }
+    ASHLAR_CO_TRY_ASSIGN(const std::vector<std::byte> sent, co_await client.under_way.receive());
+    if (sent != answer) co_return Error::data_loss("answer {} is not what was sent", sequence);
+    client.window.release(1);
+  }
+  client.connection.shutdown_send();
+  co_return {};
+}
+
+}  // namespace
+
+Task<Result<>> run_echo_client(Runtime runtime, Endpoint server, std::uint64_t count,
+                               std::uint32_t payload_size, std::uint64_t depth) {
+  ASHLAR_CO_TRY_ASSIGN(const std::unique_ptr<Connection> connection,
+                       co_await runtime.network.connect(server));
+  EchoClient client(*connection, count, payload_size, depth);
+  TaskScope scope(co_await this_task());
+  scope.spawn(send_messages(client, runtime.random));
+  scope.spawn(check_answers(client));
+  co_return co_await scope.join();
+}
+
+}  // namespace ashlar::example

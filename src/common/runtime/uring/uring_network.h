@@ -1,0 +1,72 @@
+// TCP on io_uring.
+#pragma once
+
+#include <memory>
+
+#include "common/runtime/network.h"
+#include "common/runtime/uring/ring.h"
+
+namespace ashlar::uring {
+
+class Reactor;
+
+class UringNetwork final : public Network {
+ public:
+  explicit UringNetwork(Reactor& reactor) : reactor_(reactor) {}
+
+  Task<Result<std::unique_ptr<Connection>>> connect(Endpoint to) override;
+  Result<std::unique_ptr<Listener>> listen(const Endpoint& at) override;
+
+ private:
+  Reactor& reactor_;
+};
+
+class UringConnection final : public Connection, private CompletionBackend {
+ public:
+  // Takes the connected socket `fd` over.
+  UringConnection(Ring& ring, int fd);
+  ~UringConnection() override;
+
+  void shutdown_send() override;
+  void abort() override;
+  Endpoint local() const override;
+  Endpoint peer() const override;
+
+ private:
+  void submit(SocketOperation& operation) override;
+  void cancel(Operation& operation) override { ring_.cancel(operation); }
+  void complete(Operation& operation, Part part, std::int32_t result, std::uint32_t flags) override;
+
+  void submit_receive(SocketOperation& operation);
+  void submit_send(SocketOperation& operation);
+  void finish(SocketOperation& operation);
+  void fail(SocketOperation& operation, int error_number);
+
+  Ring& ring_;
+  int fd_;
+  bool receiving_ = false;
+  bool sending_ = false;
+  // The last receive left the socket empty: the next one waits for data instead of trying first.
+  bool drained_ = true;
+};
+
+class UringListener final : public Listener, private CompletionBackend {
+ public:
+  UringListener(Ring& ring, int fd) : ring_(ring), fd_(fd) {}
+  ~UringListener() override;
+
+  Endpoint endpoint() const override;
+
+ private:
+  void submit(AcceptAwaiter& operation) override;
+  void cancel(Operation& operation) override { ring_.cancel(operation); }
+  void complete(Operation& operation, Part part, std::int32_t result, std::uint32_t flags) override;
+
+  void submit_accept(Operation& operation);
+
+  Ring& ring_;
+  int fd_;
+  bool accepting_ = false;
+};
+
+}  // namespace ashlar::uring
