@@ -143,6 +143,7 @@ class BufferPool {
   // should not pay each time.
   static constexpr std::size_t kIdleRegionsKept = 16;
 
+  Result<Buffer> allocate_own_region(ByteCount size);
   Result<Region*> region_with_room(std::size_t size_class, ByteCount size);
   bool make_room(ByteCount size);
   Result<Region*> map_region(ByteCount size);
