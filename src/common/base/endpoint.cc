@@ -1,60 +1,81 @@
 #include "common/base/endpoint.h"
 
 #include <charconv>
+#include <optional>
 
 #include <arpa/inet.h>
+
+#include "common/base/quote.h"
 
 namespace ashlar {
 namespace {
 
-Error refuse(std::string_view text, std::string_view why) {
+Error not_an_endpoint(std::string_view text, std::string_view why) {
   return Error::invalid_argument(
-      "\"{}\" is not an endpoint: {}; use ADDRESS:PORT, as in 10.0.0.1:3260, [2001:db8::1]:3260 or "
-      "*:3260",
-      text, why);
+      "{} is not an endpoint: {}; write ADDRESS:PORT with a numeric address, such as "
+      "10.0.0.1:3260, [2001:db8::1]:3260 or *:3260",
+      quote(text), why);
+}
+
+std::optional<std::uint16_t> parse_port(std::string_view text) {
+  // Five digits at most: "000003260" is a typing error, not a port.
+  if (text.empty() || text.size() > 5) return std::nullopt;
+  std::uint16_t port = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stopped, error] = std::from_chars(text.data(), end, port);
+  if (error != std::errc() || stopped != end) return std::nullopt;
+  return port;
+}
+
+std::optional<Endpoint::Address> parse_address(int family, std::string_view host) {
+  Endpoint::Address address{};
+  // A NUL inside would end the text early for inet_pton.
+  if (host.find('\0') != std::string_view::npos) return std::nullopt;
+  if (::inet_pton(family, std::string(host).c_str(), address.data()) != 1) return std::nullopt;
+  return address;
 }
 
 }  // namespace
 
 Result<Endpoint> Endpoint::parse(std::string_view text) {
+  if (text.empty()) return not_an_endpoint(text, "it is empty");
   const std::size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return refuse(text, "there is no port");
-  std::string host(text.substr(0, colon));
-  const std::string_view port_text = text.substr(colon + 1);
-
-  std::uint16_t port = 0;
-  const auto [end, error] =
-      std::from_chars(port_text.data(), port_text.data() + port_text.size(), port);
-  if (error != std::errc() || end != port_text.data() + port_text.size()) {
-    return refuse(text, "the port is a number from 0 to 65535");
+  const bool bracketed = text.front() == '[';
+  const std::size_t bracket = text.find(']');
+  if (bracketed && bracket == std::string_view::npos) {
+    return not_an_endpoint(text, "its bracket is not closed");
   }
+  if (colon == std::string_view::npos || (bracketed && colon != bracket + 1)) {
+    return not_an_endpoint(text, "it has no port");
+  }
+  std::string_view host = text.substr(0, colon);
+  const std::optional<std::uint16_t> port = parse_port(text.substr(colon + 1));
+  // Asked before the port: in a bare 2001:db8::1 what looks like a port is part of the address.
+  if (!bracketed && host.find(':') != std::string_view::npos) {
+    return not_an_endpoint(text, "an IPv6 address stands in brackets before the port");
+  }
+  if (!port) return not_an_endpoint(text, "its port is not a number from 0 to 65535");
 
-  if (host == "*") return Endpoint(Family::kIpv4, {}, port);
-  Address address{};
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+  if (bracketed) {
     host = host.substr(1, host.size() - 2);
-    if (::inet_pton(AF_INET6, host.c_str(), address.data()) == 1) {
-      return Endpoint(Family::kIpv6, address, port);
-    }
-    return refuse(text, "what stands in brackets is no IPv6 address");
+    const auto address = parse_address(AF_INET6, host);
+    if (address) return Endpoint(Family::kIpv6, *address, *port);
+    return not_an_endpoint(text, fmt::format("{} is not an IPv6 address", quote(host)));
   }
-  if (::inet_pton(AF_INET, host.c_str(), address.data()) == 1) {
-    return Endpoint(Family::kIpv4, address, port);
-  }
-  if (::inet_pton(AF_INET6, host.c_str(), address.data()) == 1) {
-    return refuse(text, "an IPv6 address stands in brackets");
-  }
-  return refuse(text, "the host is a numeric IP address");
+  if (host == "*") return Endpoint(Family::kIpv4, {}, *port);
+  const auto address = parse_address(AF_INET, host);
+  if (address) return Endpoint(Family::kIpv4, *address, *port);
+  if (host.empty()) return not_an_endpoint(text, "it has no address");
+  return not_an_endpoint(
+      text, fmt::format("{} is not an IPv4 address and names are not resolved", quote(host)));
 }
 
 std::string Endpoint::to_string() const {
   char text[INET6_ADDRSTRLEN];
-  if (family_ == Family::kIpv4) {
-    ASHLAR_CHECK(::inet_ntop(AF_INET, address_.data(), text, sizeof(text)) != nullptr);
-    return fmt::format("{}:{}", text, port_);
-  }
-  ASHLAR_CHECK(::inet_ntop(AF_INET6, address_.data(), text, sizeof(text)) != nullptr);
-  return fmt::format("[{}]:{}", text, port_);
+  const bool is_v6 = family_ == Family::kIpv6;
+  ASHLAR_CHECK(::inet_ntop(is_v6 ? AF_INET6 : AF_INET, address_.data(), text, sizeof(text)) !=
+               nullptr);
+  return is_v6 ? fmt::format("[{}]:{}", text, port_) : fmt::format("{}:{}", text, port_);
 }
 
 }  // namespace ashlar

@@ -1,6 +1,15 @@
-// Endpoint: a numeric IP address and a port, "10.0.0.1:3260" or "[2001:db8::1]:3260". Names are not
-// resolved here: what listens or connects gets addresses. "*:3260" and the unspecified addresses
-// are wildcards: something may listen there, but a wildcard is never advertised.
+// Endpoint: a numeric address and a port, one end of a connection or where to listen.
+//
+//   10.0.0.1:3260   [2001:db8::1]:3260   0.0.0.0:3260   *:3260   [::]:3260
+//
+// The last three are wildcards: something may listen there, but a wildcard is never advertised.
+// `*` is another spelling of 0.0.0.0. Port 0 lets the system choose when listening. Names are
+// refused: resolving one can block and give several answers, so it is the business of whoever holds
+// the name, not of parsing. Scoped addresses (fe80::1%eth0) are refused too, for they mean nothing
+// on another server.
+//
+// Printing gives the canonical form (RFC 5952), which parses to the same endpoint. Order is by
+// family, address, port.
 #pragma once
 
 #include <array>
@@ -30,7 +39,7 @@ class Endpoint {
     return Endpoint(Family::kIpv4, Address{a, b, c, d}, port);
   }
 
-  // kInvalidArgument with what is allowed. The port is 0 to 65535; 0 means "any" to who listens.
+  // kInvalidArgument with the reason and what is allowed.
   static Result<Endpoint> parse(std::string_view text);
 
   constexpr Family family() const { return family_; }

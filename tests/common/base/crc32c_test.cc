@@ -122,10 +122,10 @@ TEST(Crc32cTest, NamesItsImplementation) {
 #endif
 }
 
-const std::uint32_t crc_before_main = crc32c(bytes_of("123456789"));
+const std::uint32_t kCrcBeforeMain = crc32c(bytes_of("123456789"));
 
 TEST(Crc32cTest, WorksBeforeMain) {
-  EXPECT_EQ(crc_before_main, 0xe3069283u);
+  EXPECT_EQ(kCrcBeforeMain, 0xe3069283u);
 }
 
 }  // namespace
