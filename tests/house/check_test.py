@@ -95,6 +95,15 @@ class TidyTest(ScratchTest):
     def test_lambda_coroutine_without_captures_passes(self):
         self.assert_passes(self.tidy(COROUTINE.replace("LAMBDA", "[](int) -> Task { co_return; }")))
 
+    def test_lock_held_over_an_await_is_an_error(self):
+        for lock in ("std::lock_guard<std::mutex>", "std::scoped_lock<std::mutex>",
+                     "std::unique_lock<std::mutex>"):
+            with self.subTest(lock):
+                planted = f"[](std::mutex& m) -> Task {{ {lock} l(m); co_await std::suspend_never(); }}"
+                done = self.tidy("#include <mutex>\n" + COROUTINE.replace("LAMBDA", planted)
+                                 .replace("child(n)", "child(m)").replace("int n", "std::mutex& m"))
+                self.assert_fails_with(done, "src/engine/planted.cc:17:", "misc-coroutine-hostile-raii")
+
     def test_name_against_our_style_is_an_error(self):
         self.assert_fails_with(self.tidy("int camelCase();\n"), "src/engine/planted.cc:1:5: error:",
                                "readability-identifier-naming")

@@ -1,3 +1,4 @@
+import re
 import unittest
 
 from house import ROOT, ScratchTest, run
@@ -17,6 +18,12 @@ class LayersTest(ScratchTest):
 
     def test_our_tree_passes(self):
         self.assert_passes(run(ROOT / "scripts/checks/layers.py", "--root", ROOT))
+
+    def test_table_in_the_readme_says_what_layers_txt_says(self):
+        rule = re.findall(r"^([a-z/]+) *:(.*)$", (ROOT / "cmake/layers.txt").read_text(), re.M)
+        table = re.findall(r"^\| `([a-z/]+)` \|.*\|(.*)\|$", (ROOT / "src/README.md").read_text(), re.M)
+        self.assertEqual({folder: allowed.split() for folder, allowed in rule},
+                         {folder: re.findall(r"[a-z/]+", allowed) for folder, allowed in table})
 
     def test_include_of_a_higher_layer_is_refused(self):
         self.write("src/volume/planted.h", "#pragma once\n")
