@@ -40,12 +40,14 @@ ensure_setup() {
   report=$("$root/scripts/setup" --check) || "$root/scripts/setup" >&2 || die "setup failed: $report"
 }
 
-# ensure_configured PRESET: runs CMake when the build folder is new or the presets changed. Changes
-# of CMake files are ninja's to notice.
+# ensure_configured PRESET: runs CMake when the build folder is new, or when the presets or a CMake
+# file changed.
 ensure_configured() {
   [[ " ${presets[*]} " == *" $1 "* ]] || die "no preset '$1'; there are: ${presets[*]}"
-  local ninja_file=$root/build/$1/build.ninja
+  local ninja_file=$root/build/$1/build.ninja output
   if [[ ! -e $ninja_file || $root/CMakePresets.json -nt $ninja_file ]]; then
     (cd "$root" && cmake --preset "$1")
+  else
+    output=$(ninja -C "$root/build/$1" build.ninja 2>&1) || die "CMake failed: $output"
   fi
 }
