@@ -14,7 +14,8 @@ from pathlib import Path
 
 import cpp
 
-INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"(?P<ours>[^"\n]+)"|<(?P<system>[^>\n]+)>)', re.M)
+INCLUDE = re.compile(
+    r'^[ \t]*#[ \t]*include[ \t]*(?:"(?P<ours>[^"\n]+)"|<(?P<system>[^>\n]+)>)', re.MULTILINE)
 
 IMPURE_HEADERS = re.compile(
     r"(sys|linux|netinet|net|grpc|grpcpp|google/protobuf|spdlog)/.*"
@@ -29,9 +30,12 @@ IMPURE_CALLS = [
     (re.compile(r"\b\w+_clock\s*::\s*now\b"), "reads a clock; ask the runtime's Clock"),
     (re.compile(r"(?<![\w.>:])(?:std::|::)?time\s*\(\s*(?:nullptr|NULL|0|&)"),
      "reads a clock; ask the runtime's Clock"),
-    (re.compile(r"\b(?:clock_gettime|gettimeofday)\s*\("), "reads a clock; ask the runtime's Clock"),
+    (re.compile(r"\b(?:clock_gettime|gettimeofday)\s*\("),
+     "reads a clock; ask the runtime's Clock"),
     (re.compile(r"\bstd\s*::\s*random_device\b"), "is not repeatable; ask the runtime's Random"),
     (re.compile(r"(?<![\w.>:])(?:std::|::)?s?rand\s*\("),
+     "is not repeatable; ask the runtime's Random"),
+    (re.compile(r"(?<!Random )\bRandom\s*::\s*from_os\s*\("),
      "is not repeatable; ask the runtime's Random"),
     (re.compile(r"\b(?:secure_)?getenv\s*\("), "reads the environment; take it as a parameter"),
     (re.compile(r"\babsl\s*::\s*(?:flat|node)_hash_(?:map|set)\b"),
@@ -97,15 +101,17 @@ def check_include(report, layers, src, path, line, match) -> None:
             report.add(path, line, "rooted", f'<{header}> is ours: write "{header}"')
         elif owner in layers.pure and IMPURE_HEADERS.fullmatch(header):
             if layers.exceptions.pop((f"src/{relative}", header), None) is None:
-                report.add(path, line, "pure", f"src/{owner} is pure: it may not include <{header}>")
+                report.add(path, line, "pure",
+                           f"src/{owner} is pure: it may not include <{header}>")
         return
     if ".." in header.split("/") or not (src / header).is_file():
         report.add(path, line, "rooted", f'"{header}" is not a path from src/ to a header')
         return
     target = layers.owner(header)
     if target != owner and target not in layers.allowed[owner]:
+        allowed = " ".join(layers.allowed[owner]) or "nothing"
         report.add(path, line, "layer", f'src/{owner} may not include "{header}" of src/{target} '
-                   f"(allowed: {' '.join(layers.allowed[owner]) or 'nothing'}; see cmake/layers.txt)")
+                   f"(allowed: {allowed}; see cmake/layers.txt)")
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every *_test.cc under tests/ and src/ is compiled into a program that CTest runs.
 
-Asks a configured build folder, so what CMake really does decides, not what a CMake file seems to say.
+Asks a configured build folder: what CMake really does decides, not what a CMake file seems to say.
 """
 
 import argparse
@@ -32,14 +32,16 @@ def main() -> int:
 
     def is_run(match: re.Match) -> bool:
         listed = build / match["folder"] / "CTestTestfile.cmake"
-        return listed.exists() and re.search(rf"\b{re.escape(match['target'])}\b", listed.read_text())
+        name = re.escape(match["target"])
+        return listed.exists() and re.search(rf"\b{name}\b", listed.read_text()) is not None
 
     for path in cpp.files(root, "src", "tests"):
         if not path.name.endswith("_test.cc"):
             continue
         builders = targets.get(path, [])
         if not builders:
-            report.add(path, 1, "tests-built", "no target builds this test: add it to an ashlar_test")
+            report.add(path, 1, "tests-built",
+                       "no target builds this test: add it to an ashlar_test")
         elif not any(is_run(match) for match in builders):
             names = ", ".join(match["target"] for match in builders)
             report.add(path, 1, "tests-built", f"CTest does not run {names}, which holds this test")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""clang-tidy on the files that changed since --base and on what is not committed; --all for every file.
+"""clang-tidy on what changed since --base and what is not committed, or on --all files.
 
 A changed header is checked through the .cc beside it, or else through one file that includes it.
 Works on a copy of the compile commands without precompiled headers: those are read as plain text,

@@ -84,8 +84,8 @@ class TidyTest(ScratchTest):
                    "--build", self.scratch / "build", *(options or ("--all",)))
 
     def git(self, *words: str) -> None:
-        self.assert_passes(run("git", "-C", self.scratch, "-c", "user.name=t", "-c", "user.email=t@t",
-                               *words))
+        author = ("-c", "user.name=t", "-c", "user.email=t@t")
+        self.assert_passes(run("git", "-C", self.scratch, *author, *words))
 
     def test_lambda_coroutine_with_captures_is_an_error(self):
         done = self.tidy(COROUTINE.replace("LAMBDA", "[n](int) -> Task { co_return; }"))
@@ -99,10 +99,12 @@ class TidyTest(ScratchTest):
         for lock in ("std::lock_guard<std::mutex>", "std::scoped_lock<std::mutex>",
                      "std::unique_lock<std::mutex>"):
             with self.subTest(lock):
-                planted = f"[](std::mutex& m) -> Task {{ {lock} l(m); co_await std::suspend_never(); }}"
-                done = self.tidy("#include <mutex>\n" + COROUTINE.replace("LAMBDA", planted)
-                                 .replace("child(n)", "child(m)").replace("int n", "std::mutex& m"))
-                self.assert_fails_with(done, "src/engine/planted.cc:17:", "misc-coroutine-hostile-raii")
+                text = COROUTINE.replace("int n", "std::mutex& m").replace("child(n)", "child(m)")
+                planted = "[](std::mutex& m) -> Task { LOCK l(m); co_await std::suspend_never(); }"
+                done = self.tidy("#include <mutex>\n" + text.replace(
+                    "LAMBDA", planted.replace("LOCK", lock)))
+                self.assert_fails_with(done, "src/engine/planted.cc:17:",
+                                       "misc-coroutine-hostile-raii")
 
     def test_name_against_our_style_is_an_error(self):
         self.assert_fails_with(self.tidy("int camelCase();\n"), "src/engine/planted.cc:1:5: error:",

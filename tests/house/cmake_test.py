@@ -33,8 +33,8 @@ class LayerRuleInCMakeTest(ScratchTest):
 
     def test_dependency_that_points_up_fails_with_the_rule(self):
         self.library("engine", "DEPS common/base volume")
-        self.assert_fails_with(self.configure(), "layer rule: src/engine may not depend on src/volume",
-                               "src/engine/CMakeLists.txt:1")
+        self.assert_fails_with(self.configure(), "src/engine/CMakeLists.txt:1",
+                               "layer rule: src/engine may not depend on src/volume")
 
     def test_folder_without_a_layer_fails(self):
         self.library("extra", "")

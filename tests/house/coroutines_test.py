@@ -15,7 +15,8 @@ class CoroutinesTest(ScratchTest):
         for expression in ("flag ? co_await f() : 0", "co_await f() ? 1 : 2",
                            "flag ? 0 : g(1, co_await f())"):
             with self.subTest(expression):
-                done = self.check(f"Task<int> t() {{\n  int n = {expression};\n  co_return n;\n}}\n")
+                done = self.check(
+                    f"Task<int> t() {{\n  int n = {expression};\n  co_return n;\n}}\n")
                 self.assert_fails_with(done, "src/engine/planted.cc:2: [conditional-await]")
 
     def test_conditional_operator_beside_an_await_passes(self):
@@ -43,7 +44,8 @@ class CoroutinesTest(ScratchTest):
         self.assert_passes(self.check("thread_local int n;  // no co_await here\n"))
 
     def test_over_aligned_local_of_a_coroutine_is_refused(self):
-        done = self.check("Task<> t() {\n  alignas(4096) char page[4096];\n  co_await f(page);\n}\n")
+        done = self.check(
+            "Task<> t() {\n  alignas(4096) char page[4096];\n  co_await f(page);\n}\n")
         self.assert_fails_with(done, "src/engine/planted.cc:2: [aligned-local]")
 
     def test_alignment_of_types_statics_and_plain_functions_passes(self):

@@ -4,7 +4,8 @@ from house import ROOT, ScratchTest, run
 
 PASSED = '<testcase name="A.Passes" classname="A" time="0.1" status="run">\n</testcase>\n'
 FAILED = ('<testcase name="A.Fails" classname="A" time="2" status="fail">\n'
-          '  <failure message=""/>\n  <system-out>&lt;testcase status="run"&gt;</system-out>\n</testcase>\n')
+          '  <failure message=""/>\n'
+          '  <system-out>&lt;testcase status="run"&gt;</system-out>\n</testcase>\n')
 SKIPPED = ('<testcase name="A.Skips" classname="A" time="0" status="notrun">\n'
            '  <skipped message="SKIP_RETURN_CODE=77"/>\n</testcase>\n')
 MISSING = ('<testcase name="A.Missing" classname="A" time="0" status="notrun">\n'

@@ -31,12 +31,14 @@ class TestsBuiltTest(ScratchTest):
                                "--build", os.environ["ASHLAR_BUILD"]))
 
     def test_test_file_that_no_target_builds_is_refused(self):
-        self.assert_fails_with(self.check(), "tests/engine/planted_test.cc:1: [tests-built] no target")
+        self.assert_fails_with(self.check(),
+                               "tests/engine/planted_test.cc:1: [tests-built] no target")
 
     def test_test_file_beside_its_source_counts_too(self):
         self.test.unlink()
         self.write("src/engine/planted_test.cc", "\n")
-        self.assert_fails_with(self.check(), "src/engine/planted_test.cc:1: [tests-built] no target")
+        self.assert_fails_with(self.check(),
+                               "src/engine/planted_test.cc:1: [tests-built] no target")
 
     def test_program_that_ctest_does_not_run_is_refused(self):
         self.build_it_as("engine_test")
@@ -45,7 +47,8 @@ class TestsBuiltTest(ScratchTest):
 
     def test_program_that_ctest_runs_passes(self):
         self.build_it_as("engine_test")
-        self.write("build/tests/engine/CTestTestfile.cmake", 'include("engine_test[1]_include.cmake")\n')
+        self.write("build/tests/engine/CTestTestfile.cmake",
+                   'include("engine_test[1]_include.cmake")\n')
         self.assert_passes(self.check())
 
 
