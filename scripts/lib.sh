@@ -37,7 +37,8 @@ repo_git() {
 # ensure_setup: quick when every package is there, else installs what is missing.
 ensure_setup() {
   local report
-  report=$("$root/scripts/setup" --check) || "$root/scripts/setup" >&2 || die "setup failed: $report"
+  report=$("$root/scripts/setup" --check) && return
+  "$root/scripts/setup" >&2 || die "setup failed: $report"
 }
 
 # ensure_configured PRESET: runs CMake when the build folder is new, or when the presets or a CMake
