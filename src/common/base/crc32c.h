@@ -4,10 +4,10 @@
 //   crc32c(b, crc32c(a)) == crc32c(a + b)     so a scatter list is summed piece by piece
 //   crc32c({}) == 0
 //
-// The implementation is chosen by the CPU when first used. Three interleaved chains with carry-less
-// multiplication (ISA-L) do large spans, the crc32 instruction alone does short ones such as a
-// 48-byte header, tables do everything where the instruction is missing. All give the same values.
-// May be called from any thread, also before main.
+// The implementation is chosen by the CPU when first used. ISA-L folds large spans by carry-less
+// multiplication, the crc32 instruction alone does short ones such as a 48-byte header, tables do
+// everything where the instruction is missing. All give the same values. May be called from any
+// thread, also before main.
 #pragma once
 
 #include <cstdint>
