@@ -1,6 +1,7 @@
 #include "bench/report.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <string_view>
@@ -33,6 +34,18 @@ std::string host() {
   ::uname(&name);
   return fmt::format("{}, {} x {}, Linux {}", name.nodename, ::sysconf(_SC_NPROCESSORS_ONLN),
                      cpu_model(), name.release);
+}
+
+std::string commit() {
+  if (const char* given = std::getenv("ASHLAR_COMMIT"); given != nullptr) return given;
+  std::string text;
+  if (FILE* git = ::popen("git rev-parse --short HEAD 2>/dev/null", "r"); git != nullptr) {
+    for (int c = std::fgetc(git); c != EOF && c != '\n'; c = std::fgetc(git)) {
+      text += static_cast<char>(c);
+    }
+    ::pclose(git);
+  }
+  return text.empty() ? "unknown" : text;
 }
 
 }  // namespace
@@ -74,6 +87,11 @@ void BenchReport::ratio(const std::string& name, const std::string& numerator,
   ratios_[name] = {median_of(std::move(quotients)), target};
 }
 
+void BenchReport::ratio(const std::string& name, const std::string& numerator, double denominator,
+                        double target) {
+  ratios_[name] = {median(numerator) / denominator, target};
+}
+
 double BenchReport::median(const std::string& metric) const {
   return median_of(metrics_.at(metric));
 }
@@ -89,9 +107,8 @@ int BenchReport::print() const {
                ratio.target, ratio.value >= ratio.target ? "" : ", MISSED");
   }
   if (options_.json) {
-    const char* commit = std::getenv("ASHLAR_COMMIT");
     nlohmann::json object{{"name", options_.name},
-                          {"commit", commit == nullptr ? "unknown" : commit},
+                          {"commit", commit()},
                           {"host", host()},
                           {"metrics", nlohmann::json::object()},
                           {"ratios", nlohmann::json::object()}};

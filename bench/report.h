@@ -9,11 +9,12 @@
 //
 // With --json the last line on standard output is one object
 // {"name":…,"commit":…,"host":…,"metrics":{…},"ratios":{…}}. The commit comes from ASHLAR_COMMIT,
-// which scripts/bench sets.
+// which scripts/bench sets, or else from git in the current directory.
 #pragma once
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ashlar::bench {
@@ -37,6 +38,9 @@ class BenchReport {
   // The median over the rounds of numerator ÷ denominator, round by round. `target` is what the
   // project asks for; it is printed beside, and does not change the exit code.
   void ratio(const std::string& name, const std::string& numerator, const std::string& denominator,
+             double target);
+  // The same against a number that is not measured, such as what a link can carry.
+  void ratio(const std::string& name, const std::string& numerator, double denominator,
              double target);
 
   double median(const std::string& metric) const;
