@@ -48,9 +48,9 @@ constexpr T byte_swapped(T value) {
   if constexpr (sizeof(T) == 8) return __builtin_bswap64(value);
 }
 
-template <class T, std::endian order>
+template <class T, std::endian Order>
 constexpr T in_order(T value) {
-  return order == std::endian::native ? value : byte_swapped(value);
+  return Order == std::endian::native ? value : byte_swapped(value);
 }
 
 inline void check_room(std::size_t size, std::size_t offset, std::size_t count) {
@@ -58,20 +58,20 @@ inline void check_room(std::size_t size, std::size_t offset, std::size_t count) 
                size);
 }
 
-template <class T, std::endian order>
+template <class T, std::endian Order>
 T load(ByteSpan bytes, std::size_t offset) {
   ASHLAR_CHECK(offset <= bytes.size() && bytes.size() - offset >= sizeof(T), "{} bytes at {} of {}",
                sizeof(T), offset, bytes.size());
   T value;
   std::memcpy(&value, bytes.data() + offset, sizeof(T));
-  return in_order<T, order>(value);
+  return in_order<T, Order>(value);
 }
 
-template <class T, std::endian order>
+template <class T, std::endian Order>
 void store(MutableByteSpan bytes, std::size_t offset, T value) {
   ASHLAR_CHECK(offset <= bytes.size() && bytes.size() - offset >= sizeof(T), "{} bytes at {} of {}",
                sizeof(T), offset, bytes.size());
-  value = in_order<T, order>(value);
+  value = in_order<T, Order>(value);
   std::memcpy(bytes.data() + offset, &value, sizeof(T));
 }
 
@@ -198,10 +198,10 @@ class ByteReader {
   static std::uint8_t first_byte(ByteSpan bytes, std::size_t offset) {
     return std::to_integer<std::uint8_t>(bytes[offset]);
   }
-  template <class T, T (*load)(ByteSpan, std::size_t)>
+  template <class T, T (*Load)(ByteSpan, std::size_t)>
   T number(std::size_t size) {
     const ByteSpan taken = bytes(size);
-    return taken.empty() ? T{0} : load(taken, 0);
+    return taken.empty() ? T{0} : Load(taken, 0);
   }
 
   ByteSpan bytes_;
@@ -253,10 +253,10 @@ class ByteWriter {
     at_ += count;
     return room;
   }
-  template <auto store, class T>
+  template <auto Store, class T>
   void number(std::size_t size, T value) {
     const MutableByteSpan room = take(size);
-    if (!room.empty()) store(room, 0, value);
+    if (!room.empty()) Store(room, 0, value);
   }
 
   MutableByteSpan bytes_;

@@ -21,9 +21,8 @@ std::optional<std::uint16_t> parse_port(std::string_view text) {
   // Five digits at most: "000003260" is a typing error, not a port.
   if (text.empty() || text.size() > 5) return std::nullopt;
   std::uint16_t port = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stopped, error] = std::from_chars(text.data(), end, port);
-  if (error != std::errc() || stopped != end) return std::nullopt;
+  const auto [stopped, error] = std::from_chars(text.begin(), text.end(), port);
+  if (error != std::errc() || stopped != text.end()) return std::nullopt;
   return port;
 }
 
