@@ -7,15 +7,13 @@
 #include <cstdint>
 #include <span>
 
+#include "common/base/bytes.h"
 #include "common/base/check.h"
 #include "common/base/result.h"
 #include "common/runtime/cancel.h"
 #include "common/runtime/executor.h"
 
 namespace ashlar {
-
-using ByteSpan = std::span<const std::byte>;
-using MutableByteSpan = std::span<std::byte>;
 
 // One piece of a scatter list; laid out as struct iovec.
 struct IoSlice {
