@@ -1,5 +1,6 @@
 #include "common/base/check.h"
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 
@@ -8,6 +9,7 @@ namespace {
 
 thread_local CheckDumpHook* dump_hooks = nullptr;
 thread_local bool failing = false;
+std::atomic<CheckLastWords> last_words_of_process{nullptr};
 
 }  // namespace
 
@@ -36,6 +38,10 @@ CheckDumpHook::~CheckDumpHook() {
   CheckDumpHooks::unlink(this);
 }
 
+CheckLastWords set_check_last_words(CheckLastWords last_words) {
+  return last_words_of_process.exchange(last_words);
+}
+
 namespace detail {
 
 void check_failed(const char* expression, const char* file, int line, const std::string& message) {
@@ -45,6 +51,8 @@ void check_failed(const char* expression, const char* file, int line, const std:
   if (!failing) {
     failing = true;
     CheckDumpHooks::print_all();
+    std::fflush(stderr);
+    if (const CheckLastWords last_words = last_words_of_process.load()) last_words();
   }
   std::fflush(stderr);
   std::abort();

@@ -34,6 +34,11 @@ class CheckDumpHook {
   CheckDumpHook* next_;
 };
 
+// Called once on the failing thread, after the report is printed and before the abort: what has to
+// leave the process still can (the log flushes here). Null for nothing; returns the one before.
+using CheckLastWords = void (*)();
+CheckLastWords set_check_last_words(CheckLastWords last_words);
+
 namespace detail {
 
 [[noreturn]] void check_failed(const char* expression, const char* file, int line,

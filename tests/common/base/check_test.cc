@@ -1,5 +1,7 @@
 #include "common/base/check.h"
 
+#include <cstdio>
+
 #include <gtest/gtest.h>
 
 namespace ashlar {
@@ -26,6 +28,18 @@ TEST(CheckDeathTest, FailurePrintsTheStateOfLiveDumpHooks) {
     const CheckDumpHook gone("gone", &state, print);
   }
   EXPECT_DEATH(ASHLAR_CHECK(false), "check failed: false\n  engine: state=42\n$");
+}
+
+TEST(CheckDeathTest, LastWordsAreSaidOnceAfterTheReportEvenIfTheyFailThemselves) {
+  EXPECT_DEATH(
+      {
+        set_check_last_words([] {
+          std::fputs("last words\n", stderr);
+          ASHLAR_CHECK(1 == 2);
+        });
+        ASHLAR_CHECK(false);
+      },
+      "check failed: false\nlast words\nFATAL .*check failed: 1 == 2\n$");
 }
 
 TEST(CheckTest, HoldingConditionEvaluatesOnceAndPasses) {

@@ -54,6 +54,11 @@ TEST(ErrorTest, ContextIsPutInFrontAndTheCodeStays) {
   EXPECT_EQ(error.to_string(), "NOT_FOUND: opening store /data: no such file");
 }
 
+TEST(ErrorTest, ErrorsAndCodesFormat) {
+  const Error error = Error::not_found("gone");
+  EXPECT_EQ(fmt::format("{}|{}", error, error.code()), "NOT_FOUND: gone|NOT_FOUND");
+}
+
 TEST(ErrorTest, EveryCodeHasItsOwnName) {
   for (int code = 1; code <= 16; ++code) {
     if (code == static_cast<int>(ErrorCode::kUnknown)) continue;

@@ -36,5 +36,9 @@ TEST(StrongDeathTest, OverflowAndUnderflowAreFatal) {
   EXPECT_DEATH(ByteCount(UINT64_MAX) * 2, "check failed");
 }
 
+TEST(StrongTest, OrdinalsFormatAsTheirNumber) {
+  EXPECT_EQ(fmt::format("{}/{}", Lsn(17), Epoch(3)), "17/3");
+}
+
 }  // namespace
 }  // namespace ashlar
