@@ -53,7 +53,7 @@ bool unchanged(std::span<const IoSlice> slices, const std::vector<PageRef>& page
 }  // namespace
 
 // One operation on its way. It belongs to the world's event heap, so it outlives its process.
-class SimDisk::Request final : public SimEvent, public ListHook<> {
+class SimDisk::Request final : public SimEvent {
  public:
   Request(SimDisk& disk, FileOperation& operation, InodeRef file)
       : SimEvent(EventKind::kDisk, disk.node_),
@@ -65,8 +65,8 @@ class SimDisk::Request final : public SimEvent, public ListHook<> {
         length(operation.length()),
         inode(std::move(file)),
         waiting(&operation) {
-    disk_.requests_.push_back(*this);
-    ++disk_.in_flight_;
+    disk_.requests_[number] = this;
+    operation.backend_progress = number;
   }
 
   void fire() override { disk_.finish(*this); }
@@ -195,9 +195,7 @@ void SimDisk::submit(FileOperation& operation, InodeRef inode) {
 }
 
 void SimDisk::forget(Operation& operation) {
-  for (Request& request : requests_) {
-    if (static_cast<Operation*>(request.waiting) == &operation) request.waiting = nullptr;
-  }
+  requests_.at(operation.backend_progress)->waiting = nullptr;
 }
 
 void SimDisk::finish(Request& request) {
@@ -244,8 +242,7 @@ void SimDisk::finish(Request& request) {
         break;
     }
   }
-  static_cast<ListHook<>&>(request).unlink();
-  --in_flight_;
+  requests_.erase(request.number);
   world_.note(outcome.ok() ? 0 : static_cast<std::uint64_t>(outcome.error().code()));
   if (request.waiting == nullptr) return;
   if (!outcome.ok()) request.waiting->fail(std::move(outcome).error());
@@ -355,8 +352,8 @@ Result<> SimDisk::finish_sync(SimInode& inode, ChangeNumber upto) {
 void SimDisk::power_fail() {
   const PowerFailureMood mood = PowerFailureMood::draw(random_);
   // Writes on their way first, as versions among the others; then every version meets its fate.
-  while (!requests_.empty()) {
-    Request& request = requests_.pop_front();
+  for (const auto& [number, in_flight] : std::exchange(requests_, {})) {
+    Request& request = *in_flight;
     ASHLAR_CHECK(request.waiting == nullptr, "a process outlived its machine's power");
     if (request.kind == FileOperation::Kind::kWrite && !request.written && !request.refused &&
         !destroyed_ && make_room(*request.inode, request.first_page(), request.end_page()).ok()) {
@@ -366,7 +363,6 @@ void SimDisk::power_fail() {
     }
     world_.destroy(request);
   }
-  in_flight_ = 0;
   hung_until_ = MonoTime();
   slow_until_ = MonoTime();
   next_read_error_ = 0;

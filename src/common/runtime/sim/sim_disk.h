@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -92,7 +93,7 @@ class SimDisk final : private OperationBackend {
 
   SimWorld& world() const { return world_; }
   std::uint32_t node() const { return node_; }
-  std::size_t in_flight() const { return in_flight_; }
+  std::size_t in_flight() const { return requests_.size(); }
 
  private:
   class Request;
@@ -146,8 +147,7 @@ class SimDisk final : private OperationBackend {
   std::uint64_t next_inode_ = 1;
   std::vector<NameChange> journal_;  // not yet durable, oldest first
   std::uint64_t last_name_change_ = 0;
-  IntrusiveList<Request> requests_;  // in flight, in the order of submission
-  std::size_t in_flight_ = 0;
+  std::map<std::uint64_t, Request*> requests_;  // in flight, in the order of submission
   std::uint64_t next_request_ = 1;
   MonoTime slow_until_;
   MonoTime hung_until_;

@@ -74,15 +74,17 @@ class ConnectOperation final : public Operation {
   bool await_ready() const noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller);
-  Result<std::unique_ptr<Connection>> await_resume() { return std::move(outcome_); }
+  Result<std::unique_ptr<Connection>> await_resume() { return std::move(*outcome_); }
 
-  void set_outcome(Result<std::unique_ptr<Connection>> outcome) { outcome_ = std::move(outcome); }
+  void set_outcome(Result<std::unique_ptr<Connection>> outcome) {
+    outcome_.emplace(std::move(outcome));
+  }
 
  private:
   SimFabric& fabric_;
   const std::uint32_t node_;
   const Endpoint to_;
-  Result<std::unique_ptr<Connection>> outcome_ = std::unique_ptr<Connection>();
+  std::optional<Result<std::unique_ptr<Connection>>> outcome_;
 };
 
 }  // namespace
@@ -192,7 +194,7 @@ bool ConnectOperation::await_suspend(std::coroutine_handle<Promise> caller) {
   attach(caller.promise());
   if (CancelScope* scope = cancel_scope(); scope != nullptr) {
     if (scope->is_cancelled()) {
-      outcome_ = Error::cancelled("the connect was cancelled before it began");
+      set_outcome(Error::cancelled("the connect was cancelled before it began"));
       return false;
     }
     scope->add(*this);

@@ -56,6 +56,8 @@ class SimNode {
 
   // There is a process and not all of its tasks are over.
   bool is_running() const;
+  // The process came to its own end; nobody killed it.
+  bool has_exited() const { return process_ != nullptr && !is_running(); }
   bool has_power() const { return has_power_; }
 
   void kill_process();
