@@ -1,6 +1,6 @@
 // Scenario "echo": one machine echoes, two ask, over a network that delays, cuts and loses
-// connections while machines are killed, paused and lose power. What comes back is what was sent, in
-// order; and when the network is whole again, everybody gets an answer.
+// connections while machines are killed, paused and lose power. What comes back is what was sent,
+// in order; and when the network is whole again, everybody gets an answer.
 #include <algorithm>
 #include <array>
 #include <memory>

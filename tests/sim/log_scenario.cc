@@ -120,8 +120,7 @@ Verdict run_log_scenario(std::uint64_t seed, std::string_view bug) {
     const std::uint64_t steps = random.between(1, random.chance(1, 3) ? 20 : 300);
     // A kill between a failed sync and the fail stop would start the next life on what the kernel
     // only believes to be on the disk: one copy of the data does not survive that.
-    const bool kill =
-        knobs.disk.sync_error == 0 && random.chance(knobs.node.kill_percent, 100);
+    const bool kill = knobs.disk.sync_error == 0 && random.chance(knobs.node.kill_percent, 100);
     node.crash_after_steps(steps, kill ? CrashKind::kKill : CrashKind::kPowerFail);
     if (knobs.node.mean_time_to_pause > Duration(0)) {
       world.run_for(random.between(Duration(0), Duration(2ms)));

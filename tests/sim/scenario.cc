@@ -4,9 +4,7 @@ namespace ashlar::sim {
 
 const std::vector<Scenario>& scenarios() {
   static const std::vector<Scenario> all{
-      {"log",
-       {"no-sync", "ack-early", "no-directory-sync", "trust-torn-tail"},
-       &run_log_scenario},
+      {"log", {"no-sync", "ack-early", "no-directory-sync", "trust-torn-tail"}, &run_log_scenario},
       {"echo", {}, &run_echo_scenario},
   };
   return all;

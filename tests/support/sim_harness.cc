@@ -1,7 +1,7 @@
 // The simulated side of runtime_harness.h: one world, one node.
-#include <gtest/gtest.h>
-
 #include <utility>
+
+#include <gtest/gtest.h>
 
 #include "common/runtime/sim/sim_node.h"
 #include "common/runtime/sim/sim_world.h"

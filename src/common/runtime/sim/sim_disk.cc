@@ -220,10 +220,10 @@ void SimDisk::finish(Request& request) {
           outcome = finish_sync(inode, request.sync_upto);
           break;
         }
-        ASHLAR_CHECK(request.waiting == nullptr ||
-                         unchanged(request.waiting->slices(), request.bytes),
-                     "bytes were changed while their write was in flight (node {}, offset {})",
-                     node_, request.offset);
+        ASHLAR_CHECK(
+            request.waiting == nullptr || unchanged(request.waiting->slices(), request.bytes),
+            "bytes were changed while their write was in flight (node {}, offset {})", node_,
+            request.offset);
         outcome = finish_write(request);
         if (!outcome.ok() || request.durability != Durability::kWriteThenSync) break;
         request.written = true;
@@ -312,7 +312,8 @@ Result<> SimDisk::finish_write(Request& request) {
   }
   if (std::exchange(drop_next_write_, false) || strikes(faults.dropped_write)) {
     world_.note_fault(node_, 207);
-    if (request.offset + request.length > inode.size()) inode.resize(request.offset + request.length);
+    if (request.offset + request.length > inode.size())
+      inode.resize(request.offset + request.length);
     return {};
   }
   if (misdirect_next_write_) {

@@ -35,7 +35,6 @@ enum class SyncFailure : std::uint8_t {
   kForgotten,  // it stays readable, later syncs succeed, and the next power failure takes it
 };
 
-
 class SimDisk final : private OperationBackend {
  public:
   using InodeRef = std::shared_ptr<SimInode>;

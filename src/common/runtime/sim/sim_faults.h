@@ -12,15 +12,15 @@ namespace ashlar::sim {
 
 // Rates are per million operations of the kind.
 struct DiskFaults {
-  std::uint32_t read_error = 0;        // a latent sector error: sticks until rewritten
-  std::uint32_t write_error = 0;       // EIO; any part of the write may be there
-  std::uint32_t no_space = 0;          // ENOSPC on a write that would take up space
-  std::uint32_t sync_error = 0;        // what was not synced is lost, now or at a power failure
-  std::uint32_t bit_rot = 0;           // per read: a bit of what it reads has flipped for good
-  std::uint32_t misdirected_write = 0; // lands elsewhere in the file, acknowledged
-  std::uint32_t dropped_write = 0;     // acknowledged, never stored
-  std::uint32_t slow_spell = 0;        // per operation: ×1000 for some milliseconds
-  std::uint32_t hang = 0;              // per operation: nothing answers for some seconds
+  std::uint32_t read_error = 0;         // a latent sector error: sticks until rewritten
+  std::uint32_t write_error = 0;        // EIO; any part of the write may be there
+  std::uint32_t no_space = 0;           // ENOSPC on a write that would take up space
+  std::uint32_t sync_error = 0;         // what was not synced is lost, now or at a power failure
+  std::uint32_t bit_rot = 0;            // per read: a bit of what it reads has flipped for good
+  std::uint32_t misdirected_write = 0;  // lands elsewhere in the file, acknowledged
+  std::uint32_t dropped_write = 0;      // acknowledged, never stored
+  std::uint32_t slow_spell = 0;         // per operation: ×1000 for some milliseconds
+  std::uint32_t hang = 0;               // per operation: nothing answers for some seconds
 };
 
 struct DiskTiming {
@@ -38,18 +38,18 @@ struct NetworkFaults {
 
 struct NetworkTiming {
   Duration delay_base = 50us, delay_tail = 30us;
-  Duration retransmit = 200ms;          // after a partition heals
-  std::uint32_t window = 256 * 1024;    // bytes under way and unread, per direction
-  std::uint32_t split_percent = 20;     // receives that get less than there is
+  Duration retransmit = 200ms;        // after a partition heals
+  std::uint32_t window = 256 * 1024;  // bytes under way and unread, per direction
+  std::uint32_t split_percent = 20;   // receives that get less than there is
 };
 
 // What a scenario applies to its machines; a class that is off is 0.
 struct NodeFaults {
-  std::uint32_t kill_percent = 0;        // of crashes that are a kill rather than a power failure
-  Duration mean_time_to_crash{};         // 0: never
-  Duration mean_time_to_pause{};         // 0: never
+  std::uint32_t kill_percent = 0;  // of crashes that are a kill rather than a power failure
+  Duration mean_time_to_crash{};   // 0: never
+  Duration mean_time_to_pause{};   // 0: never
   Duration longest_pause{};
-  std::int64_t drift_ppm = 0;            // ± this
+  std::int64_t drift_ppm = 0;  // ± this
 };
 
 struct SimKnobs {

@@ -244,8 +244,8 @@ void SimInode::flip_bit(std::uint64_t offset, unsigned bit) {
   const std::uint64_t index = offset / kSimPage;
   Page& page = pages_[index];
   const auto flip = [&](PageRef& bytes) {
-    auto rotten = bytes == nullptr ? std::make_shared<PageBytes>()
-                                   : std::make_shared<PageBytes>(*bytes);
+    auto rotten =
+        bytes == nullptr ? std::make_shared<PageBytes>() : std::make_shared<PageBytes>(*bytes);
     if (bytes == nullptr) rotten->fill(std::byte{0});
     (*rotten)[offset % kSimPage] ^= std::byte(static_cast<unsigned char>(1u << bit));
     bytes = std::move(rotten);

@@ -144,8 +144,7 @@ void SimLink::enqueue(Side from, SegmentKind kind, std::vector<std::byte> bytes)
   if (lost_) return;
   const MonoTime arrival = fabric_.world().now() + one_way(here);
   here.under_way.push_back(
-      {kind,
-       here.under_way.empty() ? arrival : std::max(arrival, here.under_way.back().arrival),
+      {kind, here.under_way.empty() ? arrival : std::max(arrival, here.under_way.back().arrival),
        std::move(bytes)});
   arm_delivery(from);
 }
@@ -159,6 +158,11 @@ void SimLink::arm_delivery(Side from) {
 void SimLink::deliver(Side from) {
   Half& source = half(from);
   Half& target = half(other(from));
+  // What was to arrive now may have been lost since, with its connection or its machine.
+  if (source.under_way.empty() || source.under_way.front().arrival > fabric_.world().now()) {
+    arm_delivery(from);
+    return;
+  }
   if (!fabric_.can_reach(source.end.node, target.end.node)) {
     source.stalled = true;
     return;
@@ -246,9 +250,9 @@ void SimLink::try_again() {
     if (!here.stalled) continue;
     here.stalled = false;
     if (here.under_way.empty()) continue;
-    fabric_.world().arm(here.deliver_event,
-                        fabric_.world().now() + random_.between(Duration(0), fabric_.timing.retransmit),
-                        number_);
+    fabric_.world().arm(
+        here.deliver_event,
+        fabric_.world().now() + random_.between(Duration(0), fabric_.timing.retransmit), number_);
   }
 }
 

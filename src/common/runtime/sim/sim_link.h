@@ -104,8 +104,8 @@ class SimLink final : public OperationBackend {
     bool send_is_shut = false;
     SocketOperation* sending = nullptr;
     std::deque<Segment> under_way;
-    std::size_t window_used = 0;  // under way or unread by the peer
-    std::size_t acknowledged = 0; // read by the peer, not yet known here
+    std::size_t window_used = 0;   // under way or unread by the peer
+    std::size_t acknowledged = 0;  // read by the peer, not yet known here
     Duration delay{};
     bool stalled = false;
     LinkEvent deliver_event;  // at the peer

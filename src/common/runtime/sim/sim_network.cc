@@ -23,7 +23,10 @@ class SimListener final : public Listener, private OperationBackend {
       : fabric_(fabric), at_(at), canonical_(canonical) {
     fabric_.listeners_[canonical_] = this;
   }
-  ~SimListener() override { fabric_.listeners_.erase(canonical_); }
+  ~SimListener() override {
+    ASHLAR_CHECK(accepting_ == nullptr, "a listener was closed with an accept in flight");
+    fabric_.listeners_.erase(canonical_);
+  }
 
   Endpoint endpoint() const override { return at_; }
 
@@ -150,8 +153,8 @@ class SimHandshake final : public SimEvent, public OperationBackend {
       return;
     }
     const auto own = static_cast<std::uint8_t>(node_);
-    auto link = fabric_.make_link(
-        {node_, Endpoint::ipv4(10, 0, 0, own, fabric_.free_port(node_))}, {target_, to_});
+    auto link = fabric_.make_link({node_, Endpoint::ipv4(10, 0, 0, own, fabric_.free_port(node_))},
+                                  {target_, to_});
     listener.offer(std::make_unique<SimConnection>(link, SimLink::kServer));
     reply(std::make_unique<SimConnection>(std::move(link), SimLink::kClient));
   }
@@ -310,8 +313,7 @@ Result<std::unique_ptr<Listener>> SimNetwork::listen(const Endpoint& at) {
   if (fabric_.machine(at, node_.number()) != node_.number()) {
     return Error::from_errno(EADDRNOTAVAIL, fmt::format("listen at {}", at));
   }
-  const Endpoint wanted =
-      at.port() == 0 ? at.with_port(fabric_.free_port(node_.number())) : at;
+  const Endpoint wanted = at.port() == 0 ? at.with_port(fabric_.free_port(node_.number())) : at;
   const Endpoint canonical = fabric_.canonical(wanted, node_.number());
   if (fabric_.listeners_.contains(canonical)) {
     return Error::from_errno(EADDRINUSE, fmt::format("listen at {}", at));

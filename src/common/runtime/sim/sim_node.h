@@ -7,7 +7,8 @@
 //                   what of the un-synced state survives, and peers hear nothing until they send
 //                   to the machine after it is up again (then: a reset).
 //   restart()       runs what start() was given once more, on the disk as it is.
-//   pause()         SIGSTOP: nothing of the process runs, its clocks go on, its socket buffers fill.
+//   pause()         SIGSTOP: nothing of the process runs, its clocks go on, its socket buffers
+//   fill.
 //
 // Each may be called from outside of the run, from SimWorld::at(), or from a coroutine of any node;
 // called from one of its own, the process dies when that coroutine next suspends. With

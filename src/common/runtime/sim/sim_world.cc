@@ -130,8 +130,7 @@ void SimWorld::remember(EventKind kind, std::uint32_t node, std::uint64_t detail
 
 std::string SimWorld::recent_events() const {
   std::string text;
-  const std::uint64_t first =
-      remembered_ > kRememberedEvents ? remembered_ - kRememberedEvents : 0;
+  const std::uint64_t first = remembered_ > kRememberedEvents ? remembered_ - kRememberedEvents : 0;
   for (std::uint64_t i = first; i < remembered_; ++i) {
     const TraceEntry& entry = recent_[i % kRememberedEvents];
     fmt::format_to(std::back_inserter(text), "{} node {} {} {}\n", entry.time, entry.node,
