@@ -230,6 +230,83 @@ TEST(SimDisk, PlannedErrorsHitTheNextOperationOnly) {
   });
 }
 
+// What a write of 7 over a durable 1 and a read of it gave, with one fault at full rate.
+struct Attempt {
+  bool wrote = false, synced = false;
+  Result<unsigned> seen = 0u;
+};
+
+Attempt attempt_with(const DiskFaults& faults) {
+  SimWorld world(1);
+  SimNode& node = world.add_node();
+  run_on(node, prepare, std::uint64_t{4});
+  node.disk().faults = faults;
+  Attempt attempt;
+  run_on(
+      node,
+      [](Runtime runtime, Attempt* out) -> Task<void> {
+        FileRef file = (co_await runtime.files.open(kPath, OpenMode::kExisting)).value();
+        out->wrote = (co_await write_page(*file, 2, 7)).ok();
+        out->synced = (co_await file->sync()).ok();
+        Result<unsigned> seen = co_await read_page(*file, 2);
+        out->seen.swap(seen);
+      },
+      &attempt);
+  return attempt;
+}
+
+TEST(SimDisk, FaultsStrikeAtTheirRates) {
+  constexpr std::uint32_t kAlways = 1'000'000;
+  EXPECT_EQ(attempt_with({}).seen.value(), 7u);
+  EXPECT_FALSE(attempt_with({.read_error = kAlways}).seen.ok());
+  EXPECT_FALSE(attempt_with({.write_error = kAlways}).wrote);
+  EXPECT_FALSE(attempt_with({.sync_error = kAlways}).synced);
+  EXPECT_EQ(attempt_with({.bit_rot = kAlways}).seen.value(), 256u);
+  const Attempt dropped = attempt_with({.dropped_write = kAlways});
+  EXPECT_TRUE(dropped.wrote && dropped.synced);
+  EXPECT_EQ(dropped.seen.value(), 1u);
+  EXPECT_TRUE(attempt_with({.misdirected_write = kAlways}).wrote);
+}
+
+TEST(SimDisk, APowerFailureOfAHungDiskLosesWhatWaited) {
+  std::set<unsigned> seen;
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    SimWorld world(seed);
+    SimNode& node = world.add_node();
+    run_on(node, prepare, std::uint64_t{1});
+    bool over = false;
+    node.start([&over](Runtime runtime) -> Task<void> {
+      FileRef file = (co_await runtime.files.open(kPath, OpenMode::kExisting)).value();
+      (co_await write_page(*file, 0, 2)).value();
+      over = true;
+    });
+    world.run_for(25us);
+    node.disk().hang(1h);
+    world.run_for(1s);
+    ASSERT_FALSE(over);
+    node.power_fail();
+    ASSERT_EQ(node.disk().in_flight(), 0u);
+    seen.insert(fills_of(node)[0]);
+  }
+  EXPECT_TRUE(seen.contains(1));
+}
+
+TEST(SimDisk, TheTraceHashSeesTheBytesWritten) {
+  std::set<std::uint64_t> hashes;
+  for (const unsigned fill : {1u, 2u, 3u, 1u}) {
+    SimWorld world(1);
+    run_on(
+        world.add_node(),
+        [](Runtime runtime, unsigned with) -> Task<void> {
+          FileRef file = (co_await runtime.files.open(kPath, OpenMode::kCreate)).value();
+          (co_await write_page(*file, 0, with)).value();
+        },
+        fill);
+    hashes.insert(world.trace_hash());
+  }
+  EXPECT_EQ(hashes.size(), 3u);
+}
+
 TEST(SimDisk, AFullDiskRefusesUntilSpaceIsGivenBack) {
   SimWorld world(1);
   SimNode& node = world.add_node();

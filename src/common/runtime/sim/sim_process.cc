@@ -63,8 +63,8 @@ void SimProcess::refresh() {
     clock_generation_ = node_.clock_generation();
     timer_event_.disarm();
     if (!timer_armed_for_.is_never()) {
-      world.arm(timer_event_,
-                std::max(node_.world_time_of(timer_armed_for_), node_.paused_until()));
+      const MonoTime may_run = std::max(busy_until_, node_.paused_until());
+      world.arm(timer_event_, std::max(node_.world_time_of(timer_armed_for_), may_run));
     }
   }
 }
@@ -82,6 +82,10 @@ void SimProcess::TimerEvent::fire() {
   SimProcess& process = process_;
   process.timer_armed_for_ = MonoTime::kNever;
   if (process.node_.world().now() < process.node_.paused_until()) return;
+  // Looking at timers takes time like everything else: one that arms itself again in the past must
+  // not keep the world from moving on.
+  process.busy_until_ =
+      process.node_.world().now() + process.schedule_.between(kLeastCost, kMostCost);
   process.timers_.fire_until(process.now());
 }
 
