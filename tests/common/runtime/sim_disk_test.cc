@@ -484,25 +484,28 @@ TEST(SimDisk, ADestroyedDiskFailsEverythingAndItsReplacementIsEmpty) {
   });
 }
 
+Task<void> change_bytes_in_flight(Runtime runtime) {
+  FileRef file = (co_await runtime.files.open(kPath, OpenMode::kCreate)).value();
+  auto page = std::make_unique<TestPage>(1);
+  TaskScope scope(co_await this_task());
+  scope.spawn([](File& f, TestPage& p) -> Task<void> {
+    (co_await f.write(0, p.bytes, Durability::kNone)).value();
+  }(*file, *page));
+  (void)co_await sleep_for(runtime.clock, 1ms);
+  page->bytes[5] = std::byte{9};
+  (co_await scope.join()).value();
+}
+
+void run_change_bytes_in_flight() {
+  SimWorld world(4711);
+  SimNode& node = world.add_node();
+  node.disk().timing.write_base = 10ms;
+  run_on(node, change_bytes_in_flight);
+}
+
 TEST(SimDiskDeathTest, BytesChangedInFlightAreNoticedAndTheSeedIsPrinted) {
-  EXPECT_DEATH(
-      {
-        SimWorld world(4711);
-        SimNode& node = world.add_node();
-        node.disk().timing.write_base = 10ms;
-        run_on(node, [](Runtime runtime) -> Task<void> {
-          FileRef file = (co_await runtime.files.open(kPath, OpenMode::kCreate)).value();
-          auto page = std::make_unique<TestPage>(1);
-          TaskScope scope(co_await this_task());
-          scope.spawn([](File& f, TestPage& p) -> Task<void> {
-            (co_await f.write(0, p.bytes, Durability::kNone)).value();
-          }(*file, *page));
-          (void)co_await sleep_for(runtime.clock, 1ms);
-          page->bytes[5] = std::byte{9};
-          (co_await scope.join()).value();
-        });
-      },
-      "changed while their write was in flight(.|\n)*seed 4711");
+  EXPECT_DEATH(run_change_bytes_in_flight(),
+               "changed while their write was in flight(.|\n)*seed 4711");
 }
 
 }  // namespace
