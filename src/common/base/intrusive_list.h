@@ -66,6 +66,12 @@ class IntrusiveList {
     hook.insert_before(head_);
   }
 
+  void push_front(T& element) {
+    ListHook<Tag>& hook = element;
+    ASHLAR_CHECK(!hook.is_linked());
+    hook.insert_before(*head_.next_);
+  }
+
   T& pop_front() {
     T& element = front();
     static_cast<ListHook<Tag>&>(element).unlink();

@@ -32,4 +32,9 @@ bool Executor::run_one_ready() {
   return true;
 }
 
+void Executor::abandon() {
+  abandoned_ = true;
+  while (!scopes_.empty()) scopes_.pop_front().destroy_children();
+}
+
 }  // namespace ashlar

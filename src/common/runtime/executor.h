@@ -91,9 +91,14 @@ class Executor {
 
   // The simulator draws from `random` which of the first few ready coroutines goes next.
   void shuffle_with(Random* random) { shuffle_ = random; }
-  void abandon() { abandoned_ = true; }
+  // Destroys every spawned task where it stands, the youngest scope first: nobody joins them, so
+  // this is what keeps the locals of a frame alive for as long as the tasks that refer to them.
+  void abandon();
 
  private:
+  friend class TaskScope;
+
+  IntrusiveList<TaskScope, struct ScopeTag> scopes_;  // youngest first
   IntrusiveList<PromiseBase, ReadyTag> ready_;
   Random* shuffle_ = nullptr;
   std::uint64_t resumptions_ = 0;

@@ -5,6 +5,10 @@ namespace ashlar {
 TaskScope::~TaskScope() {
   if (running_ == 0) return;
   ASHLAR_CHECK(executor_.abandoned(), "a TaskScope with {} running tasks was not joined", running_);
+  destroy_children();
+}
+
+void TaskScope::destroy_children() {
   while (!children_.empty()) children_.pop_front().handle.destroy();
 }
 

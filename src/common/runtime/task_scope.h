@@ -21,10 +21,14 @@
 
 namespace ashlar {
 
-class TaskScope {
+class TaskScope : private ListHook<struct ScopeTag> {
  public:
-  explicit TaskScope(TaskContext here) : executor_(*here.executor), cancel_(here.cancel_scope) {}
-  explicit TaskScope(Executor& executor) : executor_(executor) {}
+  explicit TaskScope(TaskContext here) : executor_(*here.executor), cancel_(here.cancel_scope) {
+    executor_.scopes_.push_front(*this);
+  }
+  explicit TaskScope(Executor& executor) : executor_(executor) {
+    executor_.scopes_.push_front(*this);
+  }
   TaskScope(const TaskScope&) = delete;
   TaskScope& operator=(const TaskScope&) = delete;
   ~TaskScope();
@@ -60,7 +64,9 @@ class TaskScope {
 
  private:
   friend class Executor;
+  friend class IntrusiveList<TaskScope, ScopeTag>;
 
+  void destroy_children();
   void adopt(PromiseBase& promise);
   void reap(PromiseBase& promise);
   Task<void> watch(Task<Result<>> task);

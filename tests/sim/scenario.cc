@@ -1,0 +1,20 @@
+#include "tests/sim/scenario.h"
+
+namespace ashlar::sim {
+
+const std::vector<Scenario>& scenarios() {
+  static const std::vector<Scenario> all{
+      {"log", {"no-sync", "ack-early", "no-directory-sync", "trust-torn-tail"}, &run_log_scenario},
+      {"echo", {}, &run_echo_scenario},
+  };
+  return all;
+}
+
+const Scenario* find_scenario(std::string_view name) {
+  for (const Scenario& scenario : scenarios()) {
+    if (scenario.name == name) return &scenario;
+  }
+  return nullptr;
+}
+
+}  // namespace ashlar::sim
