@@ -35,7 +35,8 @@ class Timer {
   friend class TimerQueue;
 
   TimerQueue* queue_ = nullptr;
-  std::size_t place_ = 0;  // in the queue's heap
+  std::size_t place_ = 0;       // in the queue's heap
+  bool waits_outside_ = false;  // of the heap, until the queue is done with firing
   MonoTime deadline_{};
   std::uint64_t sequence_ = 0;
 };

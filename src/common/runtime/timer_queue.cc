@@ -1,5 +1,7 @@
 #include "common/runtime/timer_queue.h"
 
+#include <algorithm>
+
 namespace ashlar {
 
 void Timer::disarm() {
@@ -8,6 +10,7 @@ void Timer::disarm() {
 
 TimerQueue::~TimerQueue() {
   for (Timer* timer : heap_) timer->queue_ = nullptr;
+  for (Timer* timer : armed_meanwhile_) timer->queue_ = nullptr;
 }
 
 void TimerQueue::arm(Timer& timer, MonoTime deadline) {
@@ -15,35 +18,50 @@ void TimerQueue::arm(Timer& timer, MonoTime deadline) {
   timer.queue_ = this;
   timer.deadline_ = deadline;
   timer.sequence_ = next_sequence_++;
-  heap_.push_back(nullptr);
-  place(heap_.size() - 1, &timer);
-  sift_up(timer.place_);
+  timer.waits_outside_ = firing_;
+  if (firing_) {
+    timer.place_ = armed_meanwhile_.size();
+    armed_meanwhile_.push_back(&timer);
+  } else {
+    push(timer);
+  }
 }
 
 void TimerQueue::disarm(Timer& timer) {
   ASHLAR_CHECK(timer.queue_ == this);
-  const std::size_t hole = timer.place_;
-  Timer* last = heap_.back();
-  heap_.pop_back();
   timer.queue_ = nullptr;
+  std::vector<Timer*>& home = timer.waits_outside_ ? armed_meanwhile_ : heap_;
+  const std::size_t hole = timer.place_;
+  Timer* last = home.back();
+  home.pop_back();
   if (last == &timer) return;
-  place(hole, last);
+  home[hole] = last;
+  last->place_ = hole;
+  if (timer.waits_outside_) return;
   sift_up(hole);
   sift_down(last->place_);
 }
 
 MonoTime TimerQueue::earliest() const {
-  return heap_.empty() ? MonoTime::kNever : heap_.front()->deadline_;
+  MonoTime earliest = heap_.empty() ? MonoTime::kNever : heap_.front()->deadline_;
+  for (const Timer* timer : armed_meanwhile_) earliest = std::min(earliest, timer->deadline_);
+  return earliest;
 }
 
 void TimerQueue::fire_until(MonoTime now) {
-  const std::uint64_t armed_before = next_sequence_;
-  while (!heap_.empty()) {
+  ASHLAR_CHECK(!firing_, "timers fired from a timer");
+  firing_ = true;
+  while (!heap_.empty() && heap_.front()->deadline_ <= now) {
     Timer& timer = *heap_.front();
-    if (timer.deadline_ > now || timer.sequence_ >= armed_before) return;
     disarm(timer);
     timer.on_timer();
   }
+  firing_ = false;
+  for (Timer* timer : armed_meanwhile_) {
+    timer->waits_outside_ = false;
+    push(*timer);
+  }
+  armed_meanwhile_.clear();
 }
 
 bool TimerQueue::before(const Timer& a, const Timer& b) const {
@@ -54,6 +72,12 @@ bool TimerQueue::before(const Timer& a, const Timer& b) const {
 void TimerQueue::place(std::size_t index, Timer* timer) {
   heap_[index] = timer;
   timer->place_ = index;
+}
+
+void TimerQueue::push(Timer& timer) {
+  heap_.push_back(nullptr);
+  place(heap_.size() - 1, &timer);
+  sift_up(timer.place_);
 }
 
 void TimerQueue::sift_up(std::size_t index) {
