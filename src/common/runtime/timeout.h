@@ -15,7 +15,8 @@ class DeadlineTimer final : public Timer {
  public:
   explicit DeadlineTimer(CancelScope& scope) : scope_(scope) {}
   void on_timer() override {
-    fired_ = true;
+    // A cancellation that came first is the reason, however long the task takes to leave.
+    fired_ = !scope_.is_cancelled();
     scope_.cancel();
   }
   bool has_fired() const { return fired_; }
