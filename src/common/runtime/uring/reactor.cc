@@ -89,11 +89,12 @@ Result<std::unique_ptr<Reactor>> Reactor::create(const ReactorOptions& options) 
 
 Reactor::Reactor(Ring ring)
     : ring_(std::move(ring)),
-      calls_(static_cast<Executor&>(*this)),
       random_(Random::from_os()),
       offload_(std::make_unique<Offload>(*this)),
       files_(std::make_unique<UringFileSystem>(*this)),
-      network_(std::make_unique<UringNetwork>(*this)) {}
+      network_(std::make_unique<UringNetwork>(*this)) {
+  calls_.emplace(static_cast<Executor&>(*this));
+}
 
 Reactor::~Reactor() {
   offload_.reset();
@@ -116,8 +117,10 @@ WallTime Reactor::wall_now() const {
 
 void Reactor::loop(TaskScope& main) {
   turn_until_over(main);
-  calls_.cancel();
-  turn_until_over(calls_);
+  calls_->cancel();
+  turn_until_over(*calls_);
+  // Cancelled is for good; a call that comes for the next run() starts afresh.
+  calls_.emplace(static_cast<Executor&>(*this));
 }
 
 void Reactor::turn_until_over(const TaskScope& scope) {

@@ -67,7 +67,7 @@ class Reactor final : public Executor, public Clock {
   // used.
   Offload& offload() { return *offload_; }
   // Tasks begun by other threads (call_on in call.h). Cancelled and joined when run() ends.
-  TaskScope& calls() { return calls_; }
+  TaskScope& calls() { return *calls_; }
 
   ReactorStats stats() const { return {iterations_, ring_.completions()}; }
 
@@ -90,7 +90,7 @@ class Reactor final : public Executor, public Clock {
 
   Ring ring_;
   TimerQueue timers_;
-  TaskScope calls_;
+  std::optional<TaskScope> calls_;  // a new one for each run()
   Random random_;
   std::atomic<PostedWork*> posted_ = nullptr;
   std::atomic<bool> closed_ = false;

@@ -43,6 +43,16 @@ Result<int> open_file(const std::string& path, OpenMode mode) {
   return Error::from_errno(error_number, "opening " + path);
 }
 
+// The kernel takes what the disk's sectors allow, often 512 bytes: a store that relied on it would
+// fail on the next disk, and in the simulator.
+bool is_aligned(const FileOperation& operation) {
+  std::uint64_t bits = operation.offset() | operation.length();
+  for (const IoSlice& slice : operation.slices()) {
+    bits |= slice.size | reinterpret_cast<std::uintptr_t>(slice.data);
+  }
+  return bits % kDiskAlignment == 0;
+}
+
 Result<std::vector<DirectoryEntry>> list_directory(const std::string& path) {
   DIR* directory = ::opendir(path.c_str());
   if (directory == nullptr) return Error::from_errno(errno, "listing " + path);
@@ -142,6 +152,10 @@ Task<Result<ByteCount>> UringFile::size() {
 }
 
 Task<Result<>> UringFile::resize(ByteCount size) {
+  if (size.value() % kDiskAlignment != 0) {
+    co_return Error::invalid_argument("resizing {} to {}, which is no multiple of {}", path(),
+                                      size.value(), kDiskAlignment);
+  }
   co_return co_await offload_.run([this, size] {
     return done_or_errno(::ftruncate(fd_, static_cast<off_t>(size.value())), "resizing", path());
   });
@@ -170,6 +184,7 @@ void UringFile::submit(FileOperation& operation) {
   operation.backend_progress = 0;
   operation.backend_result = 0;
   ++in_flight_;
+  if (!is_aligned(operation)) return fail(operation, EINVAL);
   const auto offset = static_cast<off_t>(operation.offset());
   const auto length = static_cast<off_t>(operation.length());
   switch (operation.kind()) {

@@ -199,6 +199,8 @@ void UringConnection::complete(Operation& completed, Part, std::int32_t result,
   auto& operation = static_cast<SocketOperation&>(completed);
   const bool is_receive = operation.kind() == SocketOperation::Kind::kReceive;
   if (result == -EINTR || result == -EAGAIN) {
+    // A second try would be out of the cancellation's reach.
+    if (operation.cancel_requested()) return fail(operation, ECANCELED);
     if (is_receive) return submit_receive(operation);
     return submit_send(operation);
   }
