@@ -1,0 +1,346 @@
+// What only the real runtime has: other threads, signals, sleep in the kernel, a kernel that says
+// no.
+#include <csignal>
+#include <cstdlib>
+#include <thread>
+
+#include <errno.h>
+#include <gmock/gmock.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/runtime/channel.h"
+#include "common/runtime/sync.h"
+#include "common/runtime/task_scope.h"
+#include "common/runtime/timeout.h"
+#include "common/runtime/uring/call.h"
+#include "common/runtime/uring/reactor.h"
+#include "common/runtime/uring/signals.h"
+#include "tests/support/expect.h"
+#include "tests/support/runtime_harness.h"
+
+namespace ashlar::uring {
+namespace {
+
+using test::outcome_of;
+using testing::HasSubstr;
+
+class UringTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    frames_before_ = live_frames();
+    auto reactor = Reactor::create({});
+    if (!reactor.ok()) GTEST_SKIP() << reactor.error().to_string();
+    reactor_ = std::move(reactor).value();
+  }
+  void TearDown() override {
+    reactor_.reset();
+    EXPECT_EQ(live_frames(), frames_before_);
+  }
+
+  std::unique_ptr<Reactor> reactor_;
+
+ private:
+  std::int64_t frames_before_ = 0;
+};
+
+TEST_F(UringTest, RunGivesTheResultOfMain) {
+  constexpr auto kMain = []() -> Task<std::unique_ptr<int>> {
+    co_await yield();
+    co_return std::make_unique<int>(3);
+  };
+  EXPECT_EQ(*reactor_->run(kMain()), 3);
+  EXPECT_EQ(*reactor_->run(kMain()), 3) << "and runs again";
+}
+
+TEST_F(UringTest, AnIdleReactorDoesNotWakeUp) {
+  constexpr auto kMain = [](Reactor& reactor) -> Task<void> {
+    CO_ASSERT_OK(co_await sleep_for(reactor, 1ms));
+    const ReactorStats before = reactor.stats();
+    CO_ASSERT_OK(co_await sleep_for(reactor, 300ms));
+    const ReactorStats after = reactor.stats();
+    EXPECT_LE(after.iterations - before.iterations, 3u);
+    EXPECT_LE(after.completions - before.completions, 1u);
+  };
+  reactor_->run(kMain(*reactor_));
+}
+
+TEST_F(UringTest, FarTimersDoNotWakeIt) {
+  constexpr auto kMain = [](Reactor& reactor) -> Task<void> {
+    Event never;
+    TaskScope scope(co_await this_task());
+    constexpr auto kWait = [](Reactor& here, Event& event) -> Task<Result<>> {
+      constexpr auto kInner = [](Event& inner) -> Task<Result<>> {
+        co_return co_await inner.wait();
+      };
+      co_return co_await with_timeout(here, 1h, kInner(event));
+    };
+    for (int i = 0; i < 1000; ++i) scope.spawn(kWait(reactor, never));
+    CO_ASSERT_OK(co_await sleep_for(reactor, 1ms));
+    const ReactorStats before = reactor.stats();
+    CO_ASSERT_OK(co_await sleep_for(reactor, 100ms));
+    EXPECT_LE(reactor.stats().iterations - before.iterations, 3u);
+    scope.cancel();
+    CO_ASSERT_OK(co_await scope.join());
+  };
+  reactor_->run(kMain(*reactor_));
+}
+
+TEST_F(UringTest, AnIdleReactorUsesNoProcessorTime) {
+  constexpr auto kMain = [](Reactor& reactor) -> Task<void> {
+    rusage before{};
+    rusage after{};
+    ::getrusage(RUSAGE_THREAD, &before);
+    CO_ASSERT_OK(co_await sleep_for(reactor, 300ms));
+    ::getrusage(RUSAGE_THREAD, &after);
+    const auto micros = [](const timeval& time) { return time.tv_sec * 1'000'000 + time.tv_usec; };
+    EXPECT_LT(micros(after.ru_utime) + micros(after.ru_stime) - micros(before.ru_utime) -
+                  micros(before.ru_stime),
+              30'000);
+  };
+  reactor_->run(kMain(*reactor_));
+}
+
+TEST_F(UringTest, PostFromAnotherThreadWakesASleepingReactor) {
+  constexpr auto kMain = [](Reactor& reactor) -> Task<void> {
+    const std::thread::id own = std::this_thread::get_id();
+    Event posted;
+    std::thread other([&] {
+      std::this_thread::sleep_for(20ms);  // most likely the reactor sleeps by then
+      reactor.post([&] {
+        EXPECT_EQ(std::this_thread::get_id(), own);
+        posted.set();
+      });
+    });
+    CO_ASSERT_OK(co_await posted.wait());
+    other.join();
+  };
+  reactor_->run(kMain(*reactor_));
+}
+
+TEST_F(UringTest, ManyThreadsPostAtOnceAndEachIsHeardInOrder) {
+  constexpr auto kMain = [](Reactor& reactor) -> Task<void> {
+    constexpr int kThreads = 8;
+    constexpr int kEach = 5000;
+    std::vector<int> next(kThreads, 0);
+    int total = 0;
+    Event all;
+    std::vector<std::thread> threads;
+    for (int t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&reactor, &next, &total, &all, t] {
+        for (int i = 0; i < kEach; ++i) {
+          reactor.post([&next, &total, &all, t, i] {
+            EXPECT_EQ(next[static_cast<std::size_t>(t)]++, i);
+            if (++total == kThreads * kEach) all.set();
+          });
+          // Now and then long enough for the reactor to fall asleep.
+          if (i % 500 == 0) std::this_thread::sleep_for(1ms);
+        }
+      });
+    }
+    EXPECT_TRUE((co_await all.wait()).ok());
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(total, kThreads * kEach);
+  };
+  reactor_->run(kMain(*reactor_));
+}
+
+TEST_F(UringTest, WorkPostedTooLateIsDroppedAndItsMemoryFreed) {
+  const auto held = std::make_shared<int>(1);
+  constexpr auto kMain = []() -> Task<void> { co_return; };
+  reactor_->run(kMain());
+  bool ran = false;
+  for (int i = 0; i < 100'000; ++i) reactor_->post([held, &ran] { ran = true; });
+  reactor_.reset();
+  EXPECT_FALSE(ran);
+  EXPECT_EQ(held.use_count(), 1);
+}
+
+TEST_F(UringTest, CallOnRunsOnTheReactorAndGivesTheAnswer) {
+  constexpr auto kAdd = [](Reactor& reactor, std::thread::id reactor_thread, int a,
+                           int b) -> Task<Result<int>> {
+    EXPECT_EQ(std::this_thread::get_id(), reactor_thread);
+    ASHLAR_CO_TRY(co_await sleep_for(reactor, 1ms));
+    if (b == 0) co_return Error::invalid_argument("zero");
+    co_return a + b;
+  };
+  constexpr auto kMain = [](Event& done) -> Task<void> { (void)co_await done.wait(); };
+  const std::thread::id reactor_thread = std::this_thread::get_id();
+  Event done;
+  std::vector<std::thread> callers;
+  std::atomic<int> left = 4;
+  for (int t = 0; t < 4; ++t) {
+    callers.emplace_back([&, t] {
+      for (int i = 1; i <= 20; ++i) {
+        const Result<int> sum =
+            call_on(*reactor_, [&] { return kAdd(*reactor_, reactor_thread, t * 100, i); });
+        EXPECT_TRUE(sum.ok() && *sum == t * 100 + i);
+      }
+      const Result<int> error =
+          call_on(*reactor_, [&] { return kAdd(*reactor_, reactor_thread, 1, 0); });
+      EXPECT_EQ(outcome_of(error), "INVALID_ARGUMENT");
+      if (--left == 0) reactor_->post([&] { done.set(); });
+    });
+  }
+  reactor_->run(kMain(done));
+  for (std::thread& caller : callers) caller.join();
+}
+
+TEST_F(UringTest, CallOnIsCancelledWhenMainEnds) {
+  constexpr auto kSleep = [](Reactor& reactor, std::atomic<bool>& begun) -> Task<Result<int>> {
+    begun = true;
+    ASHLAR_CO_TRY(co_await sleep_for(reactor, 1h));
+    co_return 1;
+  };
+  constexpr auto kMain = [](Reactor& reactor, std::atomic<bool>& begun) -> Task<void> {
+    co_await test::poll_until(reactor, [&] { return begun.load(); });
+  };
+  std::atomic<bool> begun = false;
+  std::string outcome;
+  std::thread caller(
+      [&] { outcome = outcome_of(call_on(*reactor_, [&] { return kSleep(*reactor_, begun); })); });
+  reactor_->run(kMain(*reactor_, begun));
+  caller.join();
+  EXPECT_EQ(outcome, "CANCELLED");
+}
+
+TEST_F(UringTest, CallOnIsUnavailableWhenTheReactorHasEnded) {
+  constexpr auto kMain = []() -> Task<void> { co_return; };
+  constexpr auto kAnswer = []() -> Task<Result<int>> { co_return 1; };
+  reactor_->run(kMain());
+  std::string outcome;
+  std::thread caller([&] { outcome = outcome_of(call_on(*reactor_, [&] { return kAnswer(); })); });
+  // Nobody runs the loop: the call is answered by the reactor's end.
+  std::this_thread::sleep_for(20ms);
+  reactor_.reset();
+  caller.join();
+  EXPECT_EQ(outcome, "UNAVAILABLE");
+}
+
+TEST_F(UringTest, CallOnWorksInASecondRunToo) {
+  constexpr auto kNothing = []() -> Task<void> { co_return; };
+  constexpr auto kMain = [](Event& done) -> Task<void> { (void)co_await done.wait(); };
+  constexpr auto kSleep = [](Reactor& reactor) -> Task<Result<int>> {
+    ASHLAR_CO_TRY(co_await sleep_for(reactor, 1ms));
+    co_return 1;
+  };
+  reactor_->run(kNothing());
+  Event done;
+  std::string outcome;
+  std::thread caller([&] {
+    outcome = outcome_of(call_on(*reactor_, [&] { return kSleep(*reactor_); }));
+    reactor_->post([&] { done.set(); });
+  });
+  reactor_->run(kMain(done));
+  caller.join();
+  EXPECT_EQ(outcome, "OK");
+}
+
+// Gives the thread back the signals that a SignalWaiter blocked.
+class SignalMask {
+ public:
+  SignalMask() { ::pthread_sigmask(SIG_SETMASK, nullptr, &before_); }
+  ~SignalMask() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+TEST_F(UringTest, SignalsAreAwaited) {
+  const SignalMask restore;
+  constexpr auto kMain = [](Reactor& reactor) -> Task<void> {
+    CO_ASSERT_OK_ASSIGN(auto signals, SignalWaiter::create(reactor, {SIGUSR1, SIGUSR2}));
+    ::kill(::getpid(), SIGUSR1);
+    CO_ASSERT_OK_ASSIGN(const int first, co_await signals->wait());
+    EXPECT_EQ(first, SIGUSR1);
+    constexpr auto kSender = [](Reactor& here) -> Task<Result<>> {
+      ASHLAR_CO_TRY(co_await sleep_for(here, 5ms));
+      ::kill(::getpid(), SIGUSR2);
+      co_return Result<>();
+    };
+    TaskScope scope(co_await this_task());
+    scope.spawn(kSender(reactor));
+    CO_ASSERT_OK_ASSIGN(const int second, co_await signals->wait());
+    EXPECT_EQ(second, SIGUSR2);
+    CO_ASSERT_OK(co_await scope.join());
+  };
+  reactor_->run(kMain(*reactor_));
+}
+
+TEST_F(UringTest, AWaitForASignalIsCancellable) {
+  const SignalMask restore;
+  constexpr auto kMain = [](Reactor& reactor) -> Task<void> {
+    CO_ASSERT_OK_ASSIGN(auto signals, SignalWaiter::create(reactor, {SIGUSR1}));
+    EXPECT_EQ(outcome_of(co_await with_timeout(reactor, 5ms, signals->wait())),
+              "DEADLINE_EXCEEDED");
+    ::kill(::getpid(), SIGUSR1);
+    EXPECT_EQ(outcome_of(co_await signals->wait()), "OK");
+  };
+  reactor_->run(kMain(*reactor_));
+}
+
+// What Reactor::create says in a process that may not call io_uring_setup.
+std::string create_where_setup_fails_with(int error_number) {
+  int pipe_fds[2];
+  ASHLAR_CHECK(::pipe(pipe_fds) == 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K,
+                 SECCOMP_RET_ERRNO | (static_cast<unsigned>(error_number) & SECCOMP_RET_DATA)),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog program{.len = 4, .filter = filter};
+    std::string message = "cannot install a seccomp filter";
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+        ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0) {
+      auto reactor = Reactor::create({});
+      message = reactor.ok() ? "OK" : reactor.error().to_string();
+    }
+    (void)!::write(pipe_fds[1], message.data(), message.size());
+    ::_exit(0);
+  }
+  ::close(pipe_fds[1]);
+  std::string message;
+  char buffer[1024];
+  ssize_t count = 0;
+  while ((count = ::read(pipe_fds[0], buffer, sizeof(buffer))) > 0) {
+    message.append(buffer, static_cast<std::size_t>(count));
+  }
+  ::close(pipe_fds[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  return message;
+}
+
+TEST(UringProbeTest, AForbiddenRingIsExplained) {
+  const std::string message = create_where_setup_fails_with(EPERM);
+  EXPECT_THAT(message, HasSubstr("PERMISSION_DENIED"));
+  EXPECT_THAT(message, HasSubstr("seccomp"));
+  EXPECT_THAT(message, HasSubstr("io_uring_setup"));
+}
+
+TEST(UringProbeTest, AHiddenRingIsExplained) {
+  const std::string message = create_where_setup_fails_with(ENOSYS);
+  EXPECT_THAT(message, HasSubstr("UNIMPLEMENTED"));
+  EXPECT_THAT(message, HasSubstr("seccomp"));
+  EXPECT_THAT(message, HasSubstr("Linux 6.1 or newer"));
+}
+
+TEST(UringProbeTest, ALackOfMemoryIsExplained) {
+  const std::string message = create_where_setup_fails_with(ENOMEM);
+  EXPECT_THAT(message, HasSubstr("RESOURCE_EXHAUSTED"));
+  EXPECT_THAT(message, HasSubstr("ulimit -l"));
+}
+
+}  // namespace
+}  // namespace ashlar::uring
