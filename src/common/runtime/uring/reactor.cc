@@ -100,7 +100,8 @@ Reactor::~Reactor() {
   offload_.reset();
   closed_.store(true, std::memory_order_release);
   // What came too late is dropped, not run: nothing would be there to finish it.
-  const std::unique_ptr<PostedWork> late(posted_.exchange(nullptr, std::memory_order_acquire));
+  std::unique_ptr<PostedWork> late(posted_.exchange(nullptr, std::memory_order_acquire));
+  while (late != nullptr) late = std::move(late->next);  // one by one: a long chain would recurse
   wake_->stop(ring_);
 }
 
