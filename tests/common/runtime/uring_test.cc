@@ -214,8 +214,13 @@ TEST_F(UringTest, CallOnIsUnavailableWhenTheReactorHasEnded) {
   constexpr auto kMain = []() -> Task<void> { co_return; };
   constexpr auto kAnswer = []() -> Task<Result<int>> { co_return 1; };
   reactor_->run(kMain());
+  // With work there already the caller need not wake the reactor, so pushing its call is the last
+  // it does with it: threads may not be busy posting when the reactor is destroyed.
+  reactor_->post([] {});
   std::string outcome;
-  std::thread caller([&] { outcome = outcome_of(call_on(*reactor_, [&] { return kAnswer(); })); });
+  std::thread caller([&reactor = *reactor_, &outcome, answer = kAnswer] {
+    outcome = outcome_of(call_on(reactor, [&] { return answer(); }));
+  });
   // Nobody runs the loop: the call is answered by the reactor's end.
   std::this_thread::sleep_for(20ms);
   reactor_.reset();
