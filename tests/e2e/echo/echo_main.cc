@@ -118,4 +118,6 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace ashlar
 
-int main(int argc, char** argv) { return ashlar::run(argc, argv); }
+int main(int argc, char** argv) {
+  return ashlar::run(argc, argv);
+}
