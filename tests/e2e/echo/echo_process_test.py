@@ -105,9 +105,30 @@ class EchoProcessTest(unittest.TestCase):
     def test_nobody_listening_is_named(self):
         with Server() as server:
             endpoint = server.endpoint
+            server.process.terminate()
+            self.assertEqual(server.process.wait(timeout=5), 0)
         done = load(endpoint)
         self.assertEqual(done.returncode, 1)
         self.assertIn(f"connecting to {endpoint}: Connection refused", done.stderr)
+
+    def test_the_port_of_a_killed_server_is_free_within_seconds(self):
+        # The kernel takes an io_uring down after the process is gone; until then its sockets live.
+        with Server() as server:
+            endpoint = server.endpoint
+            server.process.kill()
+            server.process.wait()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            second = subprocess.Popen([BINARY, "serve", "--listen", endpoint],
+                                      stderr=subprocess.PIPE, text=True)
+            try:
+                if "listening on" in second.stderr.readline():
+                    return
+            finally:
+                second.kill()
+                second.communicate()
+            time.sleep(0.1)
+        self.fail("the port was still taken after 10 s")
 
     def test_wrong_usage_exits_with_2(self):
         for arguments in ([], ["serve", "--lisen", "x"], ["load", "--depth", "0"]):
