@@ -114,7 +114,8 @@ class File {
   }
   // fdatasync: every write that resolved before this call is on stable media when it resolves.
   FileAwaiter sync() { return {*this, FileOperation::Kind::kSync, 0, std::uint64_t{0}}; }
-  // Reserves space for [offset, offset + length) and extends the file; the range reads as zeros.
+  // Reserves space for [offset, offset + length) and extends the file to its end if it is shorter.
+  // What is there stays; what was a hole or beyond the end reads as zeros.
   FileAwaiter allocate(std::uint64_t offset, std::uint64_t length) {
     return {*this, FileOperation::Kind::kAllocate, offset, length};
   }
@@ -124,7 +125,7 @@ class File {
   }
 
   virtual Task<Result<ByteCount>> size() = 0;
-  // Truncates or extends (with zeros) to `size`.
+  // Truncates or extends (with zeros) to `size`, a multiple of kDiskAlignment.
   virtual Task<Result<>> resize(ByteCount size) = 0;
   // Bytes on disk that the file takes up: less than its size when it has holes.
   virtual Task<Result<ByteCount>> allocated() = 0;
