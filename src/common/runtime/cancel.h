@@ -4,7 +4,8 @@
 // torn out.
 //
 // Disk operations are not cancellable: their buffers belong to the kernel until it is done, and
-// they always end. A leaf that is reached after the request fails at once.
+// they always end. After the request a leaf that would have to wait fails at once; one that has
+// what it needs (a set event, a free unit, an item in the channel) still succeeds.
 //
 // Belongs to its executor's thread.
 #pragma once

@@ -185,8 +185,8 @@ class Listener {
 
 class Network {
  public:
-  // kUnavailable when nobody listens there. While the way is cut it waits, for minutes with TCP: bound
-  // it with with_timeout().
+  // kUnavailable when nobody listens there. While the way is cut it waits, for minutes with TCP:
+  // bound it with with_timeout().
   virtual Task<Result<std::unique_ptr<Connection>>> connect(Endpoint to) = 0;
   // Port 0 picks a free one.
   virtual Result<std::unique_ptr<Listener>> listen(const Endpoint& at) = 0;
