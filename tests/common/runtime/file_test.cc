@@ -437,6 +437,7 @@ TEST_P(FileTest, ATransferOfNothingIsFine) {
         EXPECT_EQ(outcome_of(co_await file->write(0, std::span<const ConstIoSlice>(),
                                                   Durability::kWriteThenSync)),
                   "OK");
+        EXPECT_EQ(outcome_of(co_await file->write(0, ByteSpan(), Durability::kDsync)), "OK");
       },
       directory());
 }

@@ -246,7 +246,10 @@ void UringFile::submit_transfer(FileOperation& operation) {
             io_uring_prep_readv(&entry, fd_, vectors, count, offset);
           }
         }
-        if (operation.durability() == Durability::kDsync) entry.rw_flags = RWF_DSYNC;
+        // A NOP has flags of its own in the same place.
+        if (operation.durability() == Durability::kDsync && !rest.empty()) {
+          entry.rw_flags = RWF_DSYNC;
+        }
         if (then_sync) entry.flags |= IOSQE_IO_LINK;
       },
       then_sync ? Part::kLinkedFirst : Part::kWhole);
