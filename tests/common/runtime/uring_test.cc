@@ -5,6 +5,7 @@
 #include <thread>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -22,6 +23,8 @@
 #include "common/runtime/uring/call.h"
 #include "common/runtime/uring/reactor.h"
 #include "common/runtime/uring/signals.h"
+#include "common/runtime/uring/uring_file.h"
+#include "tests/support/aligned_bytes.h"
 #include "tests/support/expect.h"
 #include "tests/support/runtime_harness.h"
 
@@ -286,6 +289,22 @@ TEST_F(UringTest, AWaitForASignalIsCancellable) {
               "DEADLINE_EXCEEDED");
     ::kill(::getpid(), SIGUSR1);
     EXPECT_EQ(outcome_of(co_await signals->wait()), "OK");
+  };
+  reactor_->run(kMain(*reactor_));
+}
+
+// The kernel reports a failed sync once: the sync of a later part of the same write would not see it.
+TEST_F(UringTest, AFailedSyncOfPartOfAWriteFailsTheWrite) {
+  constexpr auto kMain = [](Reactor& reactor) -> Task<void> {
+    // /dev/null takes every write and knows no fsync.
+    UringFile file(reactor, "/dev/null", ::open("/dev/null", O_RDWR | O_CLOEXEC));
+    test::AlignedBytes bytes(kDiskAlignment);
+    // More slices than one call takes (IOV_MAX is 1024), so two linked pairs.
+    const std::vector<ConstIoSlice> slices(1500, ConstIoSlice(bytes.span()));
+    const std::uint64_t before = reactor.stats().completions;
+    EXPECT_EQ(outcome_of(co_await file.write(0, slices, Durability::kWriteThenSync)),
+              "INVALID_ARGUMENT");
+    EXPECT_EQ(reactor.stats().completions - before, 2u) << "it went on after the failed sync";
   };
   reactor_->run(kMain(*reactor_));
 }

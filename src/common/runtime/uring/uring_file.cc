@@ -282,8 +282,11 @@ void UringFile::complete(Operation& completed, Part part, std::int32_t result, s
   const bool complete_write =
       written >= 0 &&
       operation.backend_progress + static_cast<std::uint64_t>(written) == operation.length();
-  // A short or failed write breaks the link and the sync is cancelled: then the write decides.
-  if (complete_write && result < 0) return fail(operation, -result);
+  // A short or failed write breaks the link and the sync is cancelled: then the write decides. Any
+  // other failed sync is final even when more of the write is to come (IOV_MAX): the kernel reports
+  // it once, so the sync of the next part would not.
+  const bool link_broken = result == -ECANCELED && !complete_write;
+  if (written >= 0 && result < 0 && !link_broken) return fail(operation, -result);
   continue_transfer(operation, written);
 }
 
