@@ -19,12 +19,14 @@ void TaskScope::adopt(PromiseBase& promise) {
   children_.push_back(promise);
   ++running_;
   executor_.make_ready(promise);
+  // Who joins and was told that all is over, but has not gone on yet, waits again.
+  if (joiner_ != nullptr) static_cast<ListHook<ReadyTag>*>(joiner_)->unlink();
 }
 
 void TaskScope::reap(PromiseBase& promise) {
   promise.handle.destroy();
   --running_;
-  if (running_ == 0 && joiner_ != nullptr) executor_.make_ready(*std::exchange(joiner_, nullptr));
+  if (running_ == 0 && joiner_ != nullptr) executor_.make_ready(*joiner_);
 }
 
 Task<void> TaskScope::watch(Task<Result<>> task) {

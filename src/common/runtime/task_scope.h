@@ -49,14 +49,17 @@ class TaskScope : private ListHook<struct ScopeTag> {
     void await_suspend(std::coroutine_handle<Promise> caller) {
       ASHLAR_CHECK(scope_.joiner_ == nullptr, "two tasks join one scope");
       scope_.joiner_ = &caller.promise();
+      waited_ = true;
     }
     Result<> await_resume() const {
+      if (waited_) scope_.joiner_ = nullptr;
       if (scope_.first_error_) return *scope_.first_error_;
       return {};
     }
 
    private:
     TaskScope& scope_;
+    bool waited_ = false;
   };
 
   // Waits until every child is over and returns the first error of one, if any.
@@ -76,7 +79,7 @@ class TaskScope : private ListHook<struct ScopeTag> {
   // The children's frames, so that a killed (simulated) process can destroy them.
   IntrusiveList<PromiseBase, ChildTag> children_;
   std::size_t running_ = 0;
-  PromiseBase* joiner_ = nullptr;
+  PromiseBase* joiner_ = nullptr;  // until it goes on: it may stand in the ready queue
   std::optional<Error> first_error_;
 };
 

@@ -263,6 +263,37 @@ TEST_P(TaskScopeTest, ChildrenMaySpawnSiblings) {
   });
 }
 
+TEST_P(TaskScopeTest, JoinWaitsForAChildSpawnedBeforeTheJoinerGoesOn) {
+  run([](Runtime) -> Task<void> {
+    constexpr auto kChild = []() -> Task<void> { co_await yield(); };
+    constexpr auto kLate = [](int& count) -> Task<void> {
+      for (int i = 0; i < 10; ++i) co_await yield();
+      ++count;
+    };
+    // Spawns when the last child is over and the joiner stands in the ready queue.
+    constexpr auto kSpawner = [](TaskScope& scope, bool& joined, int& spawned, int& count,
+                                 auto late) -> Task<void> {
+      while (scope.running() != 0) co_await yield();
+      if (joined) co_return;  // the simulator may have let the joiner go first
+      ++spawned;
+      scope.spawn(late(count));
+    };
+    int spawned = 0;
+    int count = 0;
+    bool joined = false;
+    TaskScope outer(co_await this_task());
+    TaskScope scope(co_await this_task());
+    scope.spawn(kChild());
+    outer.spawn(kSpawner(scope, joined, spawned, count, kLate));
+    EXPECT_EQ(outcome_of(co_await scope.join()), "OK");
+    joined = true;
+    EXPECT_EQ(scope.running(), 0u);
+    EXPECT_EQ(count, spawned);
+    EXPECT_EQ(outcome_of(co_await outer.join()), "OK");
+    EXPECT_EQ(outcome_of(co_await scope.join()), "OK");
+  });
+}
+
 TEST_P(TaskScopeTest, MayBeUsedAgainAfterJoin) {
   run([](Runtime) -> Task<void> {
     int count = 0;
