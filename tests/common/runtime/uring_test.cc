@@ -1,5 +1,6 @@
 // What only the real runtime has: other threads, signals, sleep in the kernel, a kernel that says
 // no.
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <thread>
@@ -293,6 +294,67 @@ TEST_F(UringTest, AWaitForASignalIsCancellable) {
   reactor_->run(kMain(*reactor_));
 }
 
+// io_uring_submit is wrapped (CMakeLists.txt), as nothing makes a healthy kernel refuse a submission.
+bool refuse_next_submission = false;
+
+// Makes `count` NOPs when its own is over, in the middle of dispatch().
+class NopsAfterNop final : public Operation, private CompletionBackend {
+ public:
+  NopsAfterNop(Ring& ring, std::vector<std::unique_ptr<NopsAfterNop>> followers)
+      : ring_(ring), followers_(std::move(followers)) {}
+
+  void start() {
+    begin(*this);
+    ring_.submit(*this, [](io_uring_sqe& entry) { io_uring_prep_nop(&entry); });
+  }
+  // Of this one and its followers.
+  int completions() const {
+    int sum = completions_;
+    for (const auto& follower : followers_) sum += follower->completions();
+    return sum;
+  }
+  bool all_over() const {
+    return !is_in_flight() &&
+           std::ranges::all_of(followers_, [](const auto& f) { return f->completions() > 0; });
+  }
+
+ private:
+  void cancel(Operation&) override {}
+  void complete(Operation& operation, Part, std::int32_t, std::uint32_t) override {
+    ++completions_;
+    operation.end_unawaited();
+    if (completions_ > 1) return;  // told twice: the test sees it by the count
+    for (const auto& follower : followers_) follower->start();
+  }
+
+  Ring& ring_;
+  std::vector<std::unique_ptr<NopsAfterNop>> followers_;
+  int completions_ = 0;
+};
+
+TEST(RingTest, ASubmissionRefusedWithinDispatchCompletesNothingTwice) {
+  Result<Ring> ring = Ring::create(4);
+  if (!ring.ok()) GTEST_SKIP() << ring.error().to_string();
+  std::vector<std::unique_ptr<NopsAfterNop>> followers;
+  for (int i = 0; i < 6; ++i) {  // more than the submission queue takes
+    followers.push_back(
+        std::make_unique<NopsAfterNop>(*ring, std::vector<std::unique_ptr<NopsAfterNop>>()));
+  }
+  NopsAfterNop first(*ring, std::move(followers));
+  NopsAfterNop beside(*ring, {});
+  first.start();
+  beside.start();
+  ring->submit_and_wait(MonoTime(), MonoTime::kNever);
+  refuse_next_submission = true;
+  for (int i = 0; i < 100 && !(first.all_over() && beside.all_over()); ++i) {
+    ring->dispatch();
+    ring->submit_and_poll();
+  }
+  EXPECT_FALSE(refuse_next_submission) << "the submission queue was never full";
+  EXPECT_EQ(first.completions(), 7);
+  EXPECT_EQ(beside.completions(), 1);
+}
+
 // The kernel reports a failed sync once: the sync of a later part of the same write would not see it.
 TEST_F(UringTest, AFailedSyncOfPartOfAWriteFailsTheWrite) {
   constexpr auto kMain = [](Reactor& reactor) -> Task<void> {
@@ -368,3 +430,13 @@ TEST(UringProbeTest, ALackOfMemoryIsExplained) {
 
 }  // namespace
 }  // namespace ashlar::uring
+
+extern "C" {
+
+int __real_io_uring_submit(io_uring* ring);  // NOLINT(bugprone-reserved-identifier)
+
+int __wrap_io_uring_submit(io_uring* ring) {  // NOLINT(bugprone-reserved-identifier)
+  if (std::exchange(ashlar::uring::refuse_next_submission, false)) return -EBUSY;
+  return __real_io_uring_submit(ring);
+}
+}

@@ -206,22 +206,20 @@ void Ring::submit_and_poll() {
 }
 
 void Ring::dispatch() {
-  while (true) {
-    std::array<io_uring_cqe*, 64> batch;
-    const unsigned count = io_uring_peek_batch_cqe(&ring_, batch.data(), batch.size());
-    if (count == 0) return;
-    completions_ += count;
-    for (unsigned i = 0; i < count; ++i) {
-      const io_uring_cqe& entry = *batch[i];
-      if (entry.user_data == 0) continue;  // the answer to a cancel request
-      auto& operation = *reinterpret_cast<Operation*>(entry.user_data & ~kLinkedFirstTag);
-      const auto part = (entry.user_data & kLinkedFirstTag) != 0
-                            ? CompletionBackend::Part::kLinkedFirst
-                            : CompletionBackend::Part::kWhole;
-      static_cast<CompletionBackend*>(operation.backend())
-          ->complete(operation, part, entry.res, entry.flags);
-    }
-    io_uring_cq_advance(&ring_, count);
+  // Each entry leaves the queue before its backend hears of it: a backend that goes on submitting
+  // may come here again (reserve), which must find only what was not handed out yet.
+  io_uring_cqe* next = nullptr;
+  while (io_uring_peek_batch_cqe(&ring_, &next, 1) != 0) {
+    const io_uring_cqe entry = *next;
+    io_uring_cqe_seen(&ring_, next);
+    ++completions_;
+    if (entry.user_data == 0) continue;  // the answer to a cancel request
+    auto& operation = *reinterpret_cast<Operation*>(entry.user_data & ~kLinkedFirstTag);
+    const auto part = (entry.user_data & kLinkedFirstTag) != 0
+                          ? CompletionBackend::Part::kLinkedFirst
+                          : CompletionBackend::Part::kWhole;
+    static_cast<CompletionBackend*>(operation.backend())
+        ->complete(operation, part, entry.res, entry.flags);
   }
 }
 
