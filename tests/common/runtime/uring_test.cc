@@ -218,9 +218,6 @@ TEST_F(UringTest, CallOnIsUnavailableWhenTheReactorHasEnded) {
   constexpr auto kMain = []() -> Task<void> { co_return; };
   constexpr auto kAnswer = []() -> Task<Result<int>> { co_return 1; };
   reactor_->run(kMain());
-  // With work there already the caller need not wake the reactor, so pushing its call is the last
-  // it does with it: threads may not be busy posting when the reactor is destroyed.
-  reactor_->post([] {});
   std::string outcome;
   std::thread caller([&reactor = *reactor_, &outcome, answer = kAnswer] {
     outcome = outcome_of(call_on(reactor, [&] { return answer(); }));
@@ -230,6 +227,31 @@ TEST_F(UringTest, CallOnIsUnavailableWhenTheReactorHasEnded) {
   reactor_.reset();
   caller.join();
   EXPECT_EQ(outcome, "UNAVAILABLE");
+}
+
+// The caller may still be about to wake the reactor when its call has been served and all is over.
+TEST_F(UringTest, TheReactorsEndWaitsForThreadsThatArePosting) {
+  constexpr auto kAnswer = [](Event& served) -> Task<Result<int>> {
+    served.set();
+    co_return 1;
+  };
+  constexpr auto kMain = [](Event& served) -> Task<void> { (void)co_await served.wait(); };
+  for (int i = 0; i < 300; ++i) {
+    if (i > 0) {
+      auto reactor = Reactor::create({});
+      ASSERT_TRUE(reactor.ok()) << reactor.error().to_string();
+      reactor_ = std::move(reactor).value();
+    }
+    Event served;
+    std::string outcome;
+    std::thread caller([&, &reactor = *reactor_] {
+      outcome = outcome_of(call_on(reactor, [&] { return kAnswer(served); }));
+    });
+    reactor_->run(kMain(served));
+    reactor_.reset();
+    caller.join();
+    EXPECT_EQ(outcome, "OK");
+  }
 }
 
 TEST_F(UringTest, CallOnWorksInASecondRunToo) {

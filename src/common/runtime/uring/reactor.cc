@@ -1,6 +1,7 @@
 #include "common/runtime/uring/reactor.h"
 
 #include <cerrno>
+#include <thread>
 
 #include <sys/eventfd.h>
 #include <time.h>
@@ -98,7 +99,9 @@ Reactor::Reactor(Ring ring)
 
 Reactor::~Reactor() {
   offload_.reset();
-  closed_.store(true, std::memory_order_release);
+  closed_.store(true);
+  // A thread whose call was answered may still be on its way out of post_work().
+  while (posting_.load() != 0) std::this_thread::yield();
   // What came too late is dropped, not run: nothing would be there to finish it.
   std::unique_ptr<PostedWork> late(posted_.exchange(nullptr, std::memory_order_acquire));
   while (late != nullptr) late = std::move(late->next);  // one by one: a long chain would recurse
@@ -171,8 +174,13 @@ void Reactor::run_posted() {
 }
 
 void Reactor::post_work(std::unique_ptr<PostedWork> work) {
-  if (closed_.load(std::memory_order_acquire)) return;
-  PostedWork* mine = work.release();
+  // Both sequentially consistent, as in the destructor: it sees this thread, or we see it closed.
+  posting_.fetch_add(1);
+  if (!closed_.load()) push_posted(work.release());
+  posting_.fetch_sub(1);  // the last this thread does with the reactor
+}
+
+void Reactor::push_posted(PostedWork* mine) {
   PostedWork* head = posted_.load(std::memory_order_relaxed);
   do {
     (void)mine->next.release();

@@ -5,8 +5,9 @@
 //   if (!reactor.ok()) …                           // says what the kernel or container lacks
 //   const int status = (*reactor)->run(serve((*reactor)->runtime()));
 //
-// Works on Linux 6.1 and newer. Everything but post() belongs to the thread that created it;
-// threads that post have stopped doing so before the reactor is destroyed.
+// Works on Linux 6.1 and newer. Everything but post() belongs to the thread that created it; no
+// thread may begin to post once the reactor is destroyed. The destructor waits for those within
+// post(); what it finds posted, or comes while it runs, is dropped.
 #pragma once
 
 #include <atomic>
@@ -87,6 +88,7 @@ class Reactor final : public Executor, public Clock {
   void wait();
   void run_posted();
   void post_work(std::unique_ptr<PostedWork> work) override;
+  void push_posted(PostedWork* mine);
 
   Ring ring_;
   TimerQueue timers_;
@@ -94,6 +96,7 @@ class Reactor final : public Executor, public Clock {
   Random random_;
   std::atomic<PostedWork*> posted_ = nullptr;
   std::atomic<bool> closed_ = false;
+  std::atomic<int> posting_ = 0;  // threads within post_work()
   std::unique_ptr<Wake> wake_;
   std::unique_ptr<Offload> offload_;
   std::unique_ptr<UringFileSystem> files_;
