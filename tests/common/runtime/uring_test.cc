@@ -155,6 +155,34 @@ TEST_F(UringTest, ManyThreadsPostAtOnceAndEachIsHeardInOrder) {
   reactor_->run(kMain(*reactor_));
 }
 
+TEST_F(UringTest, AFloodOfPostedWorkDoesNotHoldUpIo) {
+  struct Flood {
+    Reactor& reactor;
+    bool stop = false;
+    int rounds = 0;
+
+    void post_again() {
+      reactor.post([this] {
+        if (!stop && ++rounds < 100'000) post_again();
+      });
+    }
+  };
+  constexpr auto kMain = [](Reactor& reactor, Flood& flood) -> Task<void> {
+    flood.post_again();
+    const int status =
+        co_await RingCall(reactor.ring(), [](io_uring_sqe& entry) { io_uring_prep_nop(&entry); });
+    EXPECT_EQ(status, 0);
+    EXPECT_LT(flood.rounds, 10);
+    flood.stop = true;
+    // The one that is still posted refers to `flood`.
+    Event last;
+    reactor.post([&last] { last.set(); });
+    EXPECT_TRUE((co_await last.wait()).ok());
+  };
+  Flood flood{*reactor_};
+  reactor_->run(kMain(*reactor_, flood));
+}
+
 TEST_F(UringTest, WorkPostedTooLateIsDroppedAndItsMemoryFreed) {
   const auto held = std::make_shared<int>(1);
   constexpr auto kMain = []() -> Task<void> { co_return; };

@@ -138,9 +138,10 @@ void Reactor::turn_until_over(const TaskScope& scope) {
 
 void Reactor::turn() {
   ++iterations_;
-  if (has_ready()) {
+  // Posted work must not sleep, but neither may it keep the reactor away from the kernel.
+  if (has_ready() || posted_.load(std::memory_order_acquire) != nullptr) {
     ring_.submit_and_poll();
-  } else if (posted_.load(std::memory_order_acquire) == nullptr) {
+  } else {
     wait();
   }
   ring_.dispatch();
