@@ -344,7 +344,8 @@ TEST_F(UringTest, AWaitForASignalIsCancellable) {
   reactor_->run(kMain(*reactor_));
 }
 
-// io_uring_submit is wrapped (CMakeLists.txt), as nothing makes a healthy kernel refuse a submission.
+// io_uring_submit is wrapped (CMakeLists.txt), as nothing makes a healthy kernel refuse a
+// submission.
 bool refuse_next_submission = false;
 
 // Makes `count` NOPs when its own is over, in the middle of dispatch().
@@ -405,7 +406,8 @@ TEST(RingTest, ASubmissionRefusedWithinDispatchCompletesNothingTwice) {
   EXPECT_EQ(beside.completions(), 1);
 }
 
-// The kernel reports a failed sync once: the sync of a later part of the same write would not see it.
+// The kernel reports a failed sync once: the sync of a later part of the same write would not see
+// it.
 TEST_F(UringTest, AFailedSyncOfPartOfAWriteFailsTheWrite) {
   constexpr auto kMain = [](Reactor& reactor) -> Task<void> {
     // /dev/null takes every write and knows no fsync.
