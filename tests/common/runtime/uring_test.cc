@@ -476,6 +476,13 @@ TEST(UringProbeTest, AHiddenRingIsExplained) {
   EXPECT_THAT(message, HasSubstr("Linux 6.1 or newer"));
 }
 
+TEST(UringProbeTest, AnOldRingIsExplained) {
+  const std::string message = create_where_setup_fails_with(EINVAL);
+  EXPECT_THAT(message, HasSubstr("UNIMPLEMENTED"));
+  EXPECT_THAT(message, HasSubstr("too old"));
+  EXPECT_THAT(message, HasSubstr("Linux 6.1 or newer"));
+}
+
 TEST(UringProbeTest, ALackOfMemoryIsExplained) {
   const std::string message = create_where_setup_fails_with(ENOMEM);
   EXPECT_THAT(message, HasSubstr("RESOURCE_EXHAUSTED"));

@@ -15,12 +15,12 @@ struct SetupMode {
   const char* name;
 };
 
-// Best first. DEFER_TASKRUN came with 6.1, COOP_TASKRUN with 5.19.
+// Best first. DEFER_TASKRUN came with 6.1, COOP_TASKRUN with 5.19. A kernel that has neither also
+// lacks RECVSEND_POLL_FIRST, which no probe tells of, and would fail receives later: it is refused.
 constexpr std::array kSetupModes = {
     SetupMode{IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
               "single_issuer defer_taskrun"},
     SetupMode{IORING_SETUP_COOP_TASKRUN, "coop_taskrun"},
-    SetupMode{0, "plain"},
 };
 
 struct NeededOpcode {
@@ -92,6 +92,9 @@ Error explain_setup_failure(int error_number) {
           "io_uring_setup, io_uring_enter and io_uring_register (Docker: --security-opt "
           "seccomp=FILE; "
           "Kubernetes: securityContext.seccompProfile of type Localhost)");
+    case EINVAL:  // a set-up flag it does not know
+      return Error::unimplemented(
+          "io_uring of Linux {} is too old; Ashlar needs Linux 6.1 or newer", kernel);
     case ENOMEM:
       return Error::resource_exhausted(
           "io_uring could not get its memory: raise the limit of locked memory (ulimit -l, "
