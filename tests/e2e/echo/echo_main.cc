@@ -100,6 +100,7 @@ int run(int argc, char** argv) {
 
   auto reactor = uring::Reactor::create({});
   if (!reactor.ok()) return fail(reactor.error());
+  ASHLAR_LOG_INFO("io_uring with {}", (*reactor)->ring().mode());
   Runtime runtime = (*reactor)->runtime();
   Result<> outcome;
   if (is_server) {

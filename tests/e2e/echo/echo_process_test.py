@@ -20,9 +20,13 @@ class Server:
         self.process = subprocess.Popen(
             [BINARY, "serve", "--listen", "127.0.0.1:0", *flags], stderr=subprocess.PIPE, text=True
         )
-        line = self.process.stderr.readline()
-        match = re.search(r"listening on (127\.0\.0\.1:\d+)", line)
-        assert match, f"no address in {line!r}"
+        lines = ""
+        match = None
+        while match is None:
+            line = self.process.stderr.readline()
+            assert line, f"no address in {lines!r}"
+            lines += line
+            match = re.search(r"listening on (127\.0\.0\.1:\d+)", line)
         self.endpoint = match.group(1)
 
     def __enter__(self):
@@ -125,7 +129,7 @@ class EchoProcessTest(unittest.TestCase):
             second = subprocess.Popen([BINARY, "serve", "--listen", endpoint],
                                       stderr=subprocess.PIPE, text=True)
             try:
-                if "listening on" in second.stderr.readline():
+                if any("listening on" in line for line in second.stderr):
                     return
             finally:
                 second.kill()
