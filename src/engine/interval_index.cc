@@ -51,11 +51,6 @@ IndexRun IntervalIndex::next_run(Cursor& cursor) const {
   return {{at, end - at}, record};
 }
 
-std::optional<Lsn> IntervalIndex::oldest_lsn() const {
-  if (by_lsn_.empty()) return std::nullopt;
-  return by_lsn_.begin()->first;
-}
-
 // --- changing ------------------------------------------------------------------------------------
 
 void IntervalIndex::insert(IndexRecord record) {
@@ -69,19 +64,15 @@ void IntervalIndex::insert(IndexRecord record) {
     ASHLAR_CHECK_EQ(record.payload.size() % kBlockSize.value(), 0u);
   }
 
-  // Appends come in order, and one look at the end shows that the LSN is new.
-  if (!by_lsn_.empty() && by_lsn_.rbegin()->first >= record.lsn) {
-    if (const auto known = by_lsn_.find(record.lsn); known != by_lsn_.end()) {
-      Slot& slot = *known->second;
-      ASHLAR_CHECK(slot.record.blocks == blocks && slot.record.kind == record.kind,
-                   "record {} came again and covers other blocks", record.lsn);
-      slot.record.payload_position = record.payload_position;
-      if (!record.payload.empty()) change_payload(slot, std::move(record.payload));
-      return;
-    }
+  Slot* const before = newest_up_to(record.lsn);
+  if (before != nullptr && before->record.lsn == record.lsn) {
+    ASHLAR_CHECK(before->record.blocks == blocks && before->record.kind == record.kind,
+                 "record {} came again and covers other blocks", record.lsn);
+    before->record.payload_position = record.payload_position;
+    if (!record.payload.empty()) change_payload(*before, std::move(record.payload));
+    return;
   }
-
-  Slot& slot = new_slot(std::move(record));
+  Slot& slot = new_slot(std::move(record), before);
   const bool stable = slot.record.lsn <= stable_;
   hold(slot);
   lay(stable ? base_ : tail_, slot);
@@ -92,40 +83,34 @@ void IntervalIndex::erase_up_to(Lsn lsn, BlockRange range) {
   ASHLAR_CHECK(lsn <= stable_, "flushed up to {}, stable is {}", lsn, stable_);
   if (range.count == 0) return;
   erased_ = std::max(erased_, lsn);
-  clear(base_, range, lsn);
+  clear(base_, first_ending_after(base_, range.first), range, lsn);
 }
 
 void IntervalIndex::advance_stable(Lsn lsn) {
   ASHLAR_CHECK(lsn >= stable_, "stable moves from {} back to {}", stable_, lsn);
-  // Laying over the base lets go of older records, so the place in by_lsn_ is looked up each time.
-  for (auto next = by_lsn_.upper_bound(stable_); next != by_lsn_.end() && next->first <= lsn;
-       next = by_lsn_.upper_bound(stable_)) {
-    stable_ = next->first;
-    move_to_base(*next->second);
+  while (tail_begin_ != nullptr && tail_begin_->record.lsn <= lsn) {
+    Slot& slot = *std::exchange(tail_begin_, tail_begin_->newer);
+    stable_ = slot.record.lsn;
+    move_to_base(slot);
   }
   stable_ = lsn;
 }
 
 void IntervalIndex::truncate_after(Lsn lsn) {
   ASHLAR_CHECK(lsn >= stable_, "record {} is stable, {} would be the last one left", stable_, lsn);
-  if (by_lsn_.upper_bound(lsn) == by_lsn_.end()) return;
+  if (newest_ == nullptr || newest_->record.lsn <= lsn) return;
   for (const auto& [first, piece] : tail_) let_go(*piece.slot);
   tail_.clear();
-  for (auto lost = by_lsn_.upper_bound(lsn); lost != by_lsn_.end();
-       lost = by_lsn_.upper_bound(lsn)) {
-    let_go(*lost->second);
-  }
-  for (auto kept = by_lsn_.upper_bound(stable_); kept != by_lsn_.end(); ++kept) {
-    lay(tail_, *kept->second);
-  }
+  while (newest_ != nullptr && newest_->record.lsn > lsn) let_go(*newest_);
+  for (Slot* kept = tail_begin_; kept != nullptr; kept = kept->newer) lay(tail_, *kept);
 }
 
 ByteCount IntervalIndex::drop_payloads(ByteCount down_to, Lsn up_to) {
   const ByteCount before = payload_bytes_;
-  auto oldest = by_lsn_.lower_bound(payloads_from_);
-  for (; oldest != by_lsn_.end() && oldest->first <= up_to && payload_bytes_ > down_to; ++oldest) {
-    change_payload(*oldest->second, Buffer());
-    payloads_from_ = oldest->first.next();
+  while (payloads_begin_ != nullptr && payloads_begin_->record.lsn <= up_to &&
+         payload_bytes_ > down_to) {
+    Slot& oldest = *std::exchange(payloads_begin_, payloads_begin_->newer);
+    change_payload(oldest, Buffer());
   }
   return before - payload_bytes_;
 }
@@ -134,17 +119,18 @@ ByteCount IntervalIndex::drop_payloads(ByteCount down_to, Lsn up_to) {
 
 // Puts the record where nothing newer is.
 void IntervalIndex::lay(Pieces& pieces, Slot& slot) {
-  const auto [first, count] = slot.record.blocks;
+  const BlockIndex first = slot.record.blocks.first;
   const Lsn lsn = slot.record.lsn;
+  const auto piece = first_ending_after(pieces, first);
   // A block that is written over and over: the piece is there, only its record changes.
-  if (const auto same = pieces.find(first);
-      same != pieces.end() && same->second.count == count && same->second.slot->record.lsn < lsn) {
+  if (piece != pieces.end() && range_of(*piece) == slot.record.blocks &&
+      piece->second.slot->record.lsn < lsn) {
     hold(slot);
-    let_go(*std::exchange(same->second.slot, &slot));
+    let_go(*std::exchange(piece->second.slot, &slot));
     return;
   }
   const BlockIndex end = slot.record.blocks.end();
-  auto newer = clear(pieces, slot.record.blocks, lsn);
+  auto newer = clear(pieces, piece, slot.record.blocks, lsn);
   for (BlockIndex at = first; at < end;) {
     const BlockIndex gap_end = newer == pieces.end() ? end : std::min(end, newer->first);
     if (at < gap_end) {
@@ -157,11 +143,11 @@ void IntervalIndex::lay(Pieces& pieces, Slot& slot) {
   }
 }
 
-// Takes from `range` all pieces of records <= newest, cutting those that reach beyond it. Returns
-// the first piece left that ends after the start of the range.
-IntervalIndex::Iterator IntervalIndex::clear(Pieces& pieces, BlockRange range, Lsn newest) {
+// Takes from `range` all pieces of records <= newest, cutting those that reach beyond it. Is given
+// the first piece that ends after the start of the range, and returns the one that does then.
+IntervalIndex::Iterator IntervalIndex::clear(Pieces& pieces, Iterator piece, BlockRange range,
+                                             Lsn newest) {
   const BlockIndex end = range.end();
-  auto piece = first_ending_after(pieces, range.first);
   bool any_left = false;
   while (piece != pieces.end() && piece->first < end) {
     Slot& slot = *piece->second.slot;
@@ -209,30 +195,35 @@ void IntervalIndex::move_to_base(Slot& slot) {
 
 // --- records -------------------------------------------------------------------------------------
 
-IntervalIndex::Slot& IntervalIndex::new_slot(IndexRecord record) {
+IntervalIndex::Slot* IntervalIndex::newest_up_to(Lsn lsn) const {
+  Slot* slot = newest_;
+  while (slot != nullptr && slot->record.lsn > lsn) slot = slot->older;
+  return slot;
+}
+
+IntervalIndex::Slot& IntervalIndex::new_slot(IndexRecord record, Slot* older) {
   if (free_ == nullptr) {
     add_free_slots(slabs_.emplace_back(std::make_unique<Slot[]>(kSlotsPerSlab)).get());
   }
-  Slot& slot = *std::exchange(free_, free_->next_free);
+  Slot& slot = *std::exchange(free_, free_->newer);
   Buffer payload = std::move(record.payload);
   slot.record = std::move(record);
-  slot.holds = 0;
-  by_lsn_.emplace_hint(by_lsn_.end(), slot.record.lsn, &slot);
+  link(slot, older);
   change_payload(slot, std::move(payload));
   return slot;
 }
 
 void IntervalIndex::add_free_slots(Slot* slab) {
-  for (std::size_t i = kSlotsPerSlab; i-- > 0;) slab[i].next_free = std::exchange(free_, &slab[i]);
+  for (std::size_t i = kSlotsPerSlab; i-- > 0;) slab[i].newer = std::exchange(free_, &slab[i]);
 }
 
 void IntervalIndex::let_go(Slot& slot) {
   ASHLAR_CHECK(slot.holds > 0, "record {} is gone", slot.record.lsn);
   if (--slot.holds > 0) return;
   change_payload(slot, Buffer());
-  ASHLAR_CHECK_EQ(by_lsn_.erase(slot.record.lsn), 1u);
-  slot.next_free = std::exchange(free_, &slot);
-  if (by_lsn_.empty() && slabs_.size() > 1) {
+  unlink(slot);
+  slot.newer = std::exchange(free_, &slot);
+  if (record_count_ == 0 && slabs_.size() > 1) {
     // All is flushed: what a burst needed goes back.
     slabs_.resize(1);
     slabs_.shrink_to_fit();
@@ -241,12 +232,30 @@ void IntervalIndex::let_go(Slot& slot) {
   }
 }
 
+void IntervalIndex::link(Slot& slot, Slot* older) {
+  slot.older = older;
+  slot.newer = std::exchange(older == nullptr ? oldest_ : older->newer, &slot);
+  (slot.newer == nullptr ? newest_ : slot.newer->older) = &slot;
+  if (slot.record.lsn > stable_ && slot.newer == tail_begin_) tail_begin_ = &slot;
+  ++record_count_;
+}
+
+void IntervalIndex::unlink(Slot& slot) {
+  if (tail_begin_ == &slot) tail_begin_ = slot.newer;
+  if (payloads_begin_ == &slot) payloads_begin_ = slot.newer;
+  (slot.older == nullptr ? oldest_ : slot.older->newer) = slot.newer;
+  (slot.newer == nullptr ? newest_ : slot.newer->older) = slot.older;
+  --record_count_;
+}
+
 void IntervalIndex::change_payload(Slot& slot, Buffer payload) {
   payload_bytes_ -= ByteCount(slot.record.payload.size());
   slot.record.payload = std::move(payload);
   if (slot.record.payload.empty()) return;
   payload_bytes_ += ByteCount(slot.record.payload.size());
-  payloads_from_ = std::min(payloads_from_, slot.record.lsn);
+  if (payloads_begin_ == nullptr || slot.record.lsn < payloads_begin_->record.lsn) {
+    payloads_begin_ = &slot;
+  }
 }
 
 // --- checking ------------------------------------------------------------------------------------
@@ -281,16 +290,26 @@ void IntervalIndex::check_invariants() const {
     for (const auto& [first, piece] : *pieces) ++holds[piece.slot->record.lsn];
   }
   ByteCount payload_bytes;
-  for (const auto& [lsn, slot] : by_lsn_) {
-    const IndexRecord& record = slot->record;
-    ASHLAR_CHECK_EQ(record.lsn, lsn);
-    ASHLAR_CHECK(record.payload.empty() || lsn >= payloads_from_, "record {} has a payload", lsn);
-    payload_bytes += ByteCount(record.payload.size());
+  std::uint64_t records = 0;
+  const Slot* older = nullptr;
+  const Slot* tail_begin = nullptr;
+  for (const Slot* slot = oldest_; slot != nullptr; older = std::exchange(slot, slot->newer)) {
+    const Lsn lsn = slot->record.lsn;
+    ASHLAR_CHECK(slot->older == older && (older == nullptr || older->record.lsn < lsn),
+                 "record {} is not in order", lsn);
+    ASHLAR_CHECK(slot->record.payload.empty() ||
+                     (payloads_begin_ != nullptr && lsn >= payloads_begin_->record.lsn),
+                 "record {} has a payload", lsn);
     const std::uint64_t expected = holds[lsn] + (lsn > stable_ ? 1 : 0);
     ASHLAR_CHECK(expected > 0 && slot->holds == expected, "record {} is held {} times, not {}", lsn,
                  slot->holds, expected);
+    if (lsn > stable_ && tail_begin == nullptr) tail_begin = slot;
+    payload_bytes += ByteCount(slot->record.payload.size());
+    ++records;
   }
-  ASHLAR_CHECK_EQ(holds.size(), by_lsn_.size());
+  ASHLAR_CHECK(newest_ == older && tail_begin_ == tail_begin);
+  ASHLAR_CHECK_EQ(records, record_count_);
+  ASHLAR_CHECK_EQ(holds.size(), records);
   ASHLAR_CHECK_EQ(payload_bytes.value(), payload_bytes_.value());
 }
 

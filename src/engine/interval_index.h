@@ -90,8 +90,9 @@ class IntervalIndex {
   IntervalIndex& operator=(const IntervalIndex&) = delete;
 
   // Records may come in any order: per block the highest LSN wins, an older one fills what is
-  // free. The LSN of a record that is here moves that record to its new place in the log (it was
-  // appended again); its range and kind must be the same, and no payload leaves it what it has.
+  // free; its cost grows with the number of records above it. The LSN of a record that is here
+  // moves that record to its new place in the log (it was appended again); its range and kind must
+  // be the same, and no payload leaves it what it has.
   void insert(IndexRecord record);
 
   // Visits all of `range` in block order as maximal runs, holes included:
@@ -127,9 +128,11 @@ class IntervalIndex {
 
   Lsn stable_lsn() const { return stable_; }
   // The oldest record that is still needed from the log or memory; none when all is flushed.
-  std::optional<Lsn> oldest_lsn() const;
+  std::optional<Lsn> oldest_lsn() const {
+    return oldest_ == nullptr ? std::nullopt : std::optional(oldest_->record.lsn);
+  }
   std::uint64_t entry_count() const { return base_.size() + tail_.size(); }
-  std::uint64_t record_count() const { return by_lsn_.size(); }
+  std::uint64_t record_count() const { return record_count_; }
   ByteCount payload_bytes() const { return payload_bytes_; }
 
   // Reads everything; fatal if an invariant does not hold. For tests.
@@ -139,7 +142,8 @@ class IntervalIndex {
   struct Slot {
     IndexRecord record;
     std::uint64_t holds = 0;  // its pieces, and one more while it is > stable
-    Slot* next_free = nullptr;
+    Slot* older = nullptr;
+    Slot* newer = nullptr;  // of a free one: the next that is free
   };
   // Keyed by its first block.
   struct Piece {
@@ -169,26 +173,33 @@ class IntervalIndex {
   IndexRun next_run(Cursor& cursor) const;
 
   void lay(Pieces& pieces, Slot& slot);
-  Iterator clear(Pieces& pieces, BlockRange range, Lsn newest);
+  Iterator clear(Pieces& pieces, Iterator piece, BlockRange range, Lsn newest);
   void take_back(Slot& slot);
   void move_to_base(Slot& slot);
   void change_payload(Slot& slot, Buffer payload);
   void check_pieces(const Pieces& pieces) const;
 
-  Slot& new_slot(IndexRecord record);
+  Slot* newest_up_to(Lsn lsn) const;
+  Slot& new_slot(IndexRecord record, Slot* older);
   void add_free_slots(Slot* slab);
   void hold(Slot& slot) { ++slot.holds; }
   void let_go(Slot& slot);
+  void link(Slot& slot, Slot* older);
+  void unlink(Slot& slot);
 
   Pieces base_;
   Pieces tail_;
-  absl::btree_map<Lsn, Slot*> by_lsn_;
+  // The records, linked in the order of their LSNs: appends come at the end of it, and what comes
+  // late belongs to the few that are not committed.
+  Slot* oldest_ = nullptr;
+  Slot* newest_ = nullptr;
+  Slot* tail_begin_ = nullptr;      // the oldest > stable
+  Slot* payloads_begin_ = nullptr;  // no older one has a payload: where drop_payloads goes on
+  std::uint64_t record_count_ = 0;
   Lsn stable_;
   // The highest LSN that erase_up_to was given: records up to it may be gone on purpose.
   Lsn erased_;
   ByteCount payload_bytes_;
-  // No record below has a payload: where drop_payloads goes on.
-  Lsn payloads_from_;
   std::vector<std::unique_ptr<Slot[]>> slabs_;
   Slot* free_ = nullptr;
 };
