@@ -174,9 +174,11 @@ IntervalIndex::Iterator IntervalIndex::clear(Pieces& pieces, Iterator piece, Blo
 
 // The tail shows this record no longer; what it hid there was older, and is in the base already.
 void IntervalIndex::take_back(Slot& slot) {
-  const BlockRange blocks = slot.record.blocks;
-  auto piece = first_ending_after(tail_, blocks.first);
-  while (piece != tail_.end() && piece->first < blocks.end()) {
+  // One hold is for being > stable, the others are its pieces: without any there is no search.
+  if (slot.holds == 1) return;
+  auto piece = first_ending_after(tail_, slot.record.blocks.first);
+  while (slot.holds > 1) {
+    ASHLAR_CHECK(piece != tail_.end(), "record {} has lost a piece", slot.record.lsn);
     if (piece->second.slot == &slot) {
       piece = tail_.erase(piece);
       let_go(slot);

@@ -13,14 +13,14 @@
 // ones as well, because a truncation may uncover them, and because each has to be laid over the
 // base when the stable LSN reaches it. A record <= stable goes with its last piece.
 //
-//   append, recovery  insert            reads      lookup: tail, else base, else hole (ask the
-//   layers) stable moves on   advance_stable    flusher    visit_stable, then erase_up_to when
-//   synced failover          truncate_after    memory     drop_payloads
+//   append, recovery    insert
+//   a read              lookup: the tail, else the base, else a hole, for which the layers are
+//   asked stable moves on     advance_stable the flusher         visit_stable; erase_up_to when
+//   what it wrote is synced a tail is lost      truncate_after memory runs short   drop_payloads
 //
 // What the caller owes:
-//   - advance_stable stays below a snapshot record until the records before it are flushed: the
-//   base
-//     keeps one version per block, and the old layer needs the one before the snapshot.
+//   - advance_stable stays below a snapshot record until what came before it is flushed: the base
+//     keeps one version of a block, and the old layer needs the one before the snapshot.
 //   - A record that was flushed is not inserted again: it could hide newer blocks of a layer.
 //   - Where a log holds one LSN of two epochs, truncate_after comes before the second.
 //   - drop_payloads names a record only when its payload can be read back from the log.
@@ -34,6 +34,9 @@
 // Payloads are held once per record, so cutting an entry copies and allocates nothing; a record
 // keeps its whole payload while one block of it is visible. Memory is node storage only: records
 // come from slabs that are reused, and returned when the index is empty.
+//
+// Costs, with n pieces: insert, erase_up_to and lookup O(log n + pieces in the range); each record
+// that becomes stable the same; truncate_after lays all that is left of the tail again.
 //
 // One thread. A visitor must not change the index, nor keep `record` beyond its call.
 #pragma once

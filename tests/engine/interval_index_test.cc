@@ -128,6 +128,14 @@ TEST_F(IntervalIndexTest, AnOlderRecordFillsOnlyWhatIsFree) {
               ElementsAre("w3[0,2)", "w5[2,4)", "w3[4,6)+4", "w7[6,8)", "w3[8,10)+8"));
 }
 
+TEST_F(IntervalIndexTest, AnOlderRecordOfTheSameBlocksChangesNothing) {
+  index_.insert(write(5, 0, 4));
+  index_.insert(write(3, 0, 4));
+  EXPECT_THAT(lookup(0, 4), ElementsAre("w5[0,4)"));
+  index_.truncate_after(Lsn(4));
+  EXPECT_THAT(lookup(0, 4), ElementsAre("w3[0,4)"));
+}
+
 TEST_F(IntervalIndexTest, ARecordBetweenTwoOthersInAgeTakesTheOlderAndSparesTheNewer) {
   index_.insert(write(1, 0, 6));
   index_.insert(write(9, 3, 3));
@@ -220,10 +228,12 @@ TEST_F(IntervalIndexTest, TruncationBringsBackWhatTheLostRecordsHid) {
   index_.insert(write(1, 0, 10));
   index_.advance_stable(Lsn(1));
   index_.insert(write(2, 2, 4));
-  index_.insert(write(3, 0, 10));
-  index_.insert(discard(4, 0, 20));
-  index_.truncate_after(Lsn(2));
-  EXPECT_THAT(lookup(0, 20), ElementsAre("w1[0,2)", "w2[2,6)", "w1[6,10)+6", "hole[10,20)"));
+  index_.insert(write(3, 5, 2));
+  index_.insert(write(4, 0, 10));
+  index_.insert(discard(5, 0, 20));
+  index_.truncate_after(Lsn(3));
+  EXPECT_THAT(lookup(0, 20),
+              ElementsAre("w1[0,2)", "w2[2,5)", "w3[5,7)", "w1[7,10)+7", "hole[10,20)"));
   index_.truncate_after(Lsn(1));
   EXPECT_THAT(lookup(0, 20), ElementsAre("w1[0,10)", "hole[10,20)"));
   EXPECT_EQ(index_.record_count(), 1u);
