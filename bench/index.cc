@@ -27,7 +27,6 @@
 namespace ashlar::bench {
 namespace {
 
-using engine::BlockRange;
 using engine::IndexRun;
 using engine::IntervalIndex;
 

@@ -14,9 +14,11 @@
 // base when the stable LSN reaches it. A record <= stable goes with its last piece.
 //
 //   append, recovery    insert
-//   a read              lookup: the tail, else the base, else a hole, for which the layers are
-//   asked stable moves on     advance_stable the flusher         visit_stable; erase_up_to when
-//   what it wrote is synced a tail is lost      truncate_after memory runs short   drop_payloads
+//   a read              lookup: the tail, else the base, else a hole: ask the layers
+//   stable moves on     advance_stable
+//   the flusher         visit_stable; erase_up_to when what it wrote is synced
+//   a tail is lost      truncate_after
+//   memory runs short   drop_payloads
 //
 // What the caller owes:
 //   - advance_stable stays below a snapshot record until what came before it is flushed: the base
