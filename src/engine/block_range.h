@@ -7,7 +7,7 @@
 
 namespace ashlar::engine {
 
-inline constexpr ByteCount kBlockSize{4096};
+inline constexpr ByteCount kBytesPerBlock{4096};
 
 struct BlockRange {
   BlockIndex first;

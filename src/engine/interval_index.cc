@@ -60,8 +60,8 @@ void IntervalIndex::insert(IndexRecord record) {
   ASHLAR_CHECK(blocks.count > 0, "record {} covers nothing", record.lsn);
   if (!record.payload.empty()) {
     ASHLAR_CHECK(record.kind == RecordKind::kWrite, "discard {} has a payload", record.lsn);
-    ASHLAR_CHECK_EQ(record.payload.size() / kBlockSize.value(), blocks.count);
-    ASHLAR_CHECK_EQ(record.payload.size() % kBlockSize.value(), 0u);
+    ASHLAR_CHECK_EQ(record.payload.size() / kBytesPerBlock.value(), blocks.count);
+    ASHLAR_CHECK_EQ(record.payload.size() % kBytesPerBlock.value(), 0u);
   }
 
   Slot* const before = newest_up_to(record.lsn);

@@ -79,11 +79,14 @@ struct IndexRun {
   // How many blocks of the record lie before this run.
   std::uint64_t offset() const { return blocks.first - record->blocks.first; }
   // Where the first block of this run stands in the log. For a write.
-  LogPosition position() const { return record->payload_position + offset() * kBlockSize.value(); }
+  LogPosition position() const {
+    return record->payload_position + offset() * kBytesPerBlock.value();
+  }
   bool in_memory() const { return record != nullptr && !record->payload.empty(); }
   // The bytes of this run; in_memory() must be true.
   Buffer payload() const {
-    return record->payload.slice(offset() * kBlockSize.value(), blocks.count * kBlockSize.value());
+    return record->payload.slice(offset() * kBytesPerBlock.value(),
+                                 blocks.count * kBytesPerBlock.value());
   }
 };
 

@@ -25,7 +25,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-constexpr std::uint64_t kBlock = kBlockSize.value();
+constexpr std::uint64_t kBlock = kBytesPerBlock.value();
 constexpr std::uint64_t kTenTiB = (std::uint64_t{10} << 40) / kBlock;
 
 BlockRange blocks(std::uint64_t first, std::uint64_t count) {
@@ -63,7 +63,7 @@ std::string text(const IndexRun& run) {
 class IntervalIndexTest : public testing::Test {
  protected:
   IndexRecord with_payload(IndexRecord record) {
-    record.payload = pool_.allocate(kBlockSize * record.blocks.count).value();
+    record.payload = pool_.allocate(kBytesPerBlock * record.blocks.count).value();
     for (std::uint64_t i = 0; i < record.blocks.count; ++i) {
       sign(record.payload.bytes().subspan(i * kBlock, kBlock), record.lsn.value(),
            record.blocks.first.value() + i);
@@ -251,7 +251,7 @@ TEST_F(IntervalIndexTest, TruncationReturnsThePayloadsOfTheLostRecords) {
   index_.insert(with_payload(write(1, 0, 4)));
   index_.insert(with_payload(write(2, 0, 4)));
   index_.truncate_after(Lsn(1));
-  EXPECT_EQ(index_.payload_bytes(), kBlockSize * 4);
+  EXPECT_EQ(index_.payload_bytes(), kBytesPerBlock * 4);
   index_.truncate_after(Lsn(0));
   EXPECT_EQ(pool_.statistics().buffers, 0u);
 }
@@ -320,7 +320,7 @@ TEST_F(IntervalIndexTest, APayloadGoesWithTheLastBlockThatShowsIt) {
   index_.insert(with_payload(write(1, 0, 4)));
   index_.advance_stable(Lsn(1));
   index_.erase_up_to(Lsn(1), blocks(0, 3));
-  EXPECT_EQ(index_.payload_bytes(), kBlockSize * 4);
+  EXPECT_EQ(index_.payload_bytes(), kBytesPerBlock * 4);
   index_.erase_up_to(Lsn(1), blocks(3, 1));
   EXPECT_EQ(index_.payload_bytes(), ByteCount());
   EXPECT_EQ(pool_.statistics().buffers, 0u);
@@ -330,8 +330,8 @@ TEST_F(IntervalIndexTest, TheOldestPayloadsAreDroppedFirstAndTheEntriesStay) {
   for (std::uint64_t lsn = 1; lsn <= 4; ++lsn) {
     index_.insert(with_payload(write(lsn, lsn * 10, 2)));
   }
-  EXPECT_EQ(index_.drop_payloads(kBlockSize * 5, Lsn(4)), kBlockSize * 4);
-  EXPECT_EQ(index_.payload_bytes(), kBlockSize * 4);
+  EXPECT_EQ(index_.drop_payloads(kBytesPerBlock * 5, Lsn(4)), kBytesPerBlock * 4);
+  EXPECT_EQ(index_.payload_bytes(), kBytesPerBlock * 4);
   std::vector<std::uint64_t> in_memory;
   index_.lookup(blocks(0, 100), [&](const IndexRun& run) {
     if (run.in_memory()) in_memory.push_back(run.record->lsn.value());
@@ -344,16 +344,16 @@ TEST_F(IntervalIndexTest, TheOldestPayloadsAreDroppedFirstAndTheEntriesStay) {
 TEST_F(IntervalIndexTest, APayloadThatTheLogDoesNotHoldYetIsNotDropped) {
   index_.insert(with_payload(write(1, 0, 1)));
   index_.insert(with_payload(write(2, 1, 1)));
-  EXPECT_EQ(index_.drop_payloads(ByteCount(), Lsn(1)), kBlockSize);
+  EXPECT_EQ(index_.drop_payloads(ByteCount(), Lsn(1)), kBytesPerBlock);
   EXPECT_EQ(index_.drop_payloads(ByteCount(), Lsn(1)), ByteCount());
-  EXPECT_EQ(index_.payload_bytes(), kBlockSize);
+  EXPECT_EQ(index_.payload_bytes(), kBytesPerBlock);
 }
 
 TEST_F(IntervalIndexTest, AnOlderPayloadThatComesLateIsDroppedToo) {
   index_.insert(with_payload(write(5, 0, 1)));
   index_.drop_payloads(ByteCount(), Lsn(5));
   index_.insert(with_payload(write(3, 1, 1)));
-  EXPECT_EQ(index_.drop_payloads(ByteCount(), Lsn(5)), kBlockSize);
+  EXPECT_EQ(index_.drop_payloads(ByteCount(), Lsn(5)), kBytesPerBlock);
 }
 
 TEST_F(IntervalIndexTest, AReaderKeepsThePayloadThatIsDroppedUnderIt) {
@@ -426,7 +426,7 @@ TEST_F(IntervalIndexTest, OverwritingTheSameBlocksNeedsNoMoreRecordsThanAreNotSt
     ASSERT_LE(index_.record_count(), 16u + 32u);
     ASSERT_LE(index_.entry_count(), 16u + 16u);
   }
-  EXPECT_LE(index_.payload_bytes(), kBlockSize * 48);
+  EXPECT_LE(index_.payload_bytes(), kBytesPerBlock * 48);
 }
 
 // --- against a model -----------------------------------------------------------------------------
@@ -661,7 +661,7 @@ class IntervalIndexModelTest : public IntervalIndexTest {
       std::erase_if(tail_, [&](const IndexRecord& r) { return r.lsn.value() > lsn; });
     } else if (chance < 78) {
       const std::uint64_t up_to = head_ - random.below(std::min<std::uint64_t>(head_, 48) + 1);
-      const ByteCount down_to = kBlockSize * random.below(100);
+      const ByteCount down_to = kBytesPerBlock * random.below(100);
       model_.drop_payloads(down_to.value(), up_to);
       mark("dropped", index_.drop_payloads(down_to, Lsn(up_to)) > ByteCount());
     } else {
