@@ -129,8 +129,7 @@ Result<Batch> read_fixed(ByteReader& in, std::size_t header_length) {
            header.total_length >= header_length && header.total_length <= kLargestBatch &&
            is_block_multiple(header.position.value()) && header.generation >= LogGeneration(1) &&
            header.previous_position <= header.position && header.durable_up_to <= header.position &&
-           header.position.value() <= kLargestNumber &&
-           header.generation.value() <= kLargestNumber;
+           header.position.value() <= kLargestNumber && header.generation.value() <= kLargestNumber;
   if (!sound) return Error::data_loss("a batch header whose fields contradict each other");
   return batch;
 }
@@ -145,7 +144,8 @@ Result<> check_record(const RecordHeader& record) {
   if (record.flags != 0) return refuse("unknown flags");
   if (!is_block_multiple(record.payload_length)) return refuse("payload is not whole blocks");
   if (record.payload_length > kLargestRecordPayload) return refuse("payload is too long");
-  const std::uint64_t covered = std::max<std::uint64_t>(record.block_count, record.payload_blocks());
+  const std::uint64_t covered =
+      std::max<std::uint64_t>(record.block_count, record.payload_blocks());
   if (covered > std::numeric_limits<std::uint64_t>::max() - record.first_block.value()) {
     return refuse("its blocks end beyond all blocks");
   }

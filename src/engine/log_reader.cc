@@ -85,8 +85,12 @@ Task<Result<std::optional<Batch>>> LogReader::read_header(LogPosition position) 
   co_return std::move(*batch);
 }
 
+// Of two that follow, at the end of the batch before and at the next lap, the later generation is
+// it: its writer found the place cut, so the other one is what was cut. The headers decide, before
+// the payload is looked at, or a dead torn batch would hide the living one.
 Task<Result<std::optional<Batch>>> LogReader::read_successor(ChainPoint chain,
                                                              LogCheckpoint checkpoint) {
+  std::optional<Batch> successor;
   const LogPosition candidates[] = {chain.end, ring_.lap_start(chain.end)};
   for (const LogPosition position : candidates) {
     ASHLAR_CO_TRY_ASSIGN(std::optional<Batch> batch, co_await read_header(position));
@@ -95,12 +99,15 @@ Task<Result<std::optional<Batch>>> LogReader::read_successor(ChainPoint chain,
     const LogGeneration least = position < checkpoint.generation_start
                                     ? chain.generation
                                     : std::max(chain.generation, checkpoint.generation);
-    const bool follows =
-        header.position == position && header.generation >= least &&
-        header.previous_position == chain.batch && header.previous_crc == chain.crc;
-    if (follows) co_return std::move(batch);
+    const bool follows = header.position == position && header.generation >= least &&
+                         header.previous_position == chain.batch &&
+                         header.previous_crc == chain.crc;
+    if (!follows) continue;
+    if (!successor || header.generation > successor->header.generation) {
+      successor = std::move(batch);
+    }
   }
-  co_return std::nullopt;
+  co_return std::move(successor);
 }
 
 Task<Result<bool>> LogReader::payload_matches(const Batch& batch, const VolumeOf& volume_of) {

@@ -17,9 +17,9 @@
 //
 // At the end it syncs the file: what it read may sit in a volatile cache after a kill.
 //
-// Before the writer starts, the owner makes checkpoint_of() durable: it carries the next generation,
-// which is one above every generation seen anywhere in the ring, and the cut from which it counts
-// (L3).
+// Before the writer starts, the owner makes checkpoint_of() durable: it carries the next
+// generation, which is one above every generation seen anywhere in the ring, and the cut from which
+// it counts (L3).
 //
 // Errors are those of the device. What cannot be read (kDataLoss) is no error here: it ends the
 // chain, and the verdict says whether that is damage.

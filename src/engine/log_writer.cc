@@ -135,8 +135,7 @@ LogTicket LogWriter::put(AppendAwaiter& append) {
   ticket.payload_offset_ = next_.payload_length;
   ticket.lsn_ = record.lsn;
   next_.records.push_back(record);
-  next_.checksums.insert(next_.checksums.end(), append.checksums_.begin(),
-                         append.checksums_.end());
+  next_.checksums.insert(next_.checksums.end(), append.checksums_.begin(), append.checksums_.end());
   for (const Buffer& piece : append.payload_) {
     if (!piece.empty()) next_.payload.push_back(piece.share());
   }
@@ -354,8 +353,7 @@ Task<Result<>> prepare_log(File& file, ByteCount capacity) {
   std::memset(zeros.get(), 0, kPrepareChunk);
   ASHLAR_CO_TRY(co_await file.resize(capacity));
   for (std::uint64_t at = 0; at < capacity.value(); at += kPrepareChunk) {
-    ASHLAR_CO_TRY(
-        co_await file.write(at, ByteSpan(zeros.get(), kPrepareChunk), Durability::kNone));
+    ASHLAR_CO_TRY(co_await file.write(at, ByteSpan(zeros.get(), kPrepareChunk), Durability::kNone));
   }
   co_return co_await file.sync();
 }

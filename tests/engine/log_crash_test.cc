@@ -29,10 +29,10 @@ TEST(LogCrash, TheLogKeepsItsPromisesOver300Seeds) {
       sum.acknowledged, sum.recovered, sum.torn_tails, sum.laps, sum.waits);
   RecordProperty("seen", seen);
   // Floors under what was measured, to notice when a path is no longer taken.
-  EXPECT_GT(sum.crashes, kSeeds * 9) << seen;
-  EXPECT_GT(sum.torn_tails, kSeeds) << seen;
-  EXPECT_GT(sum.laps, kSeeds) << seen;
-  EXPECT_GT(sum.waits, kSeeds) << seen;
+  EXPECT_GT(sum.crashes, kSeeds * 7) << seen;
+  EXPECT_GT(sum.torn_tails, kSeeds / 2) << seen;
+  EXPECT_GT(sum.laps, kSeeds / 3) << seen;
+  EXPECT_GT(sum.waits, kSeeds / 2) << seen;
   EXPECT_GT(sum.recovered, 10 * kSeeds) << seen;
 }
 

@@ -75,23 +75,25 @@ TEST(LogFormat, ABatchHeaderComesBackAsItWasWritten) {
   EXPECT_EQ(batch.records[0].checksums, s.checksums);
   EXPECT_EQ(batch.records[0].payload, LogPosition(0x6000));
   EXPECT_EQ(batch.records[1].payload, LogPosition(0x8000));
-  EXPECT_EQ(batch.after(), (ChainPoint{LogPosition(0x8000), LogGeneration(3), LogPosition(0x5000),
-                                       crc}));
+  EXPECT_EQ(batch.after(),
+            (ChainPoint{LogPosition(0x8000), LogGeneration(3), LogPosition(0x5000), crc}));
 }
 
 // Fixed for ever: a change of these bytes is a new format version (L111).
 TEST(LogFormat, TheBytesOfVersionOneStayAsTheyAre) {
   const std::vector<std::byte> bytes = sample().encode();
-  EXPECT_EQ(hex(ByteSpan(bytes).first(kBatchHeaderSize)), "4c4f47425443483101000000b38ee8a700100000020000000030000000000000"
+  EXPECT_EQ(hex(ByteSpan(bytes).first(kBatchHeaderSize)),
+            "4c4f47425443483101000000b38ee8a700100000020000000030000000000000"
             "a50000000000000000000000000000c803000000000000000050000000000000"
             "00200000000000000040000000000000efbeadde000000000000000000000000");
-  EXPECT_EQ(hex(ByteSpan(bytes).subspan(kBatchHeaderSize, kRecordHeaderSize + 8)), "0100000000200000a50000000000000000000000000000010700000000000000"
+  EXPECT_EQ(hex(ByteSpan(bytes).subspan(kBatchHeaderSize, kRecordHeaderSize + 8)),
+            "0100000000200000a50000000000000000000000000000010700000000000000"
             "8877665544332211060000000000000008070605040302010200000000000000"
             "ddccbbaa04030201");
-  EXPECT_EQ(hex(ByteSpan(bytes).subspan(kBatchHeaderSize + kRecordHeaderSize + 8,
-                                        kRecordHeaderSize)),
-            "0200000000000000a50000000000000000000000000000020100000000000000"
-            "020000000000000001000000000000000a000000000000000000000000010000");
+  EXPECT_EQ(
+      hex(ByteSpan(bytes).subspan(kBatchHeaderSize + kRecordHeaderSize + 8, kRecordHeaderSize)),
+      "0200000000000000a50000000000000000000000000000020100000000000000"
+      "020000000000000001000000000000000a000000000000000000000000010000");
 }
 
 TEST(LogFormat, EverySingleFlippedBitOfTheHeaderPartIsRefused) {

@@ -136,8 +136,8 @@ TEST(LogReader, ATornTailAtEverySectorGivesAPrefix) {
   for (const bool garbage : {false, true}) {
     for (std::size_t batch = 0; batch < begins.size(); ++batch) {
       const std::uint64_t begin = begins[batch].value();
-      const std::uint64_t end = batch + 1 < begins.size() ? begins[batch + 1].value()
-                                                          : whole.records_end.value();
+      const std::uint64_t end =
+          batch + 1 < begins.size() ? begins[batch + 1].value() : whole.records_end.value();
       for (std::uint64_t cut = begin; cut < end; cut += 512) {
         lab.file.bytes = image;
         for (std::uint64_t at = cut; at < kCapacity; ++at) {
@@ -208,6 +208,39 @@ TEST(LogReader, ATornBatchThatIsMadeWholeByALaterLifeStaysDead) {
   const LogRecovery again = lab.recover(recovery.checkpoint_of({}));
   EXPECT_EQ(again.records, 2u);
   EXPECT_EQ(again.chain.end, begins[2]);
+}
+
+// Found in simulation: the torn batch stands at the ring's end, and the next life skips to the lap.
+TEST(LogReader, ATornBatchAtTheRingsEndDoesNotHideTheOneAtTheLapStart) {
+  LogLab lab;
+  lab.options.seal_delay = 1h;
+  ChainPoint before;
+  lab.write([&](LogLab& l, LogWriter& writer) -> Task<void> {
+    for (int i = 0; i < 6; ++i) {
+      Result<LogPlace> place = co_await append_durably(l, writer, 1, BlockIndex(1), 40, 1);
+      CO_ASSERT_OK(place);
+      before = place->after;
+      writer.release_up_to(before.end);
+    }
+    Result<LogPlace> torn = co_await append_durably(l, writer, 1, BlockIndex(1), 2, 1);
+    CO_ASSERT_OK(torn);
+    l.file.bytes[torn->payload.value()] ^= std::byte{1};
+  });
+  ASSERT_EQ(kCapacity - before.end.value(), 10 * kBlockSize);
+  // The seal of close() would call it damage.
+  std::fill_n(
+      lab.file.bytes.begin() + static_cast<std::ptrdiff_t>(before.end.value()) + 3 * kBlockSize,
+      kBlockSize, std::byte{0});
+  LogRecovery recovery = lab.recover({.chain = before});
+  ASSERT_EQ(recovery.verdict, LogVerdict::kTornTail);
+  lab.start = recovery.start_of(before.end);
+  lab.write([](LogLab& l, LogWriter& writer) -> Task<void> {
+    CO_ASSERT_OK(co_await append_durably(l, writer, 1, BlockIndex(1), 20, 1));
+  });
+  // Whether the owner remembers the cut or not.
+  EXPECT_EQ(lab.recover(recovery.checkpoint_of(before)).records, 1u);
+  EXPECT_EQ(lab.recover({.chain = before}).records, 1u);
+  EXPECT_EQ(lab.delivered.at(0).payload, LogPosition(kCapacity + kBlockSize));
 }
 
 TEST(LogReader, AnUnreadableSectorIsABreakAndNoError) {

@@ -40,7 +40,8 @@ Task<void> append_and_note(LogLab* lab, LogWriter* writer, unsigned replica, std
 Task<void> append_many(LogLab& lab, LogWriter& writer, std::size_t count, std::size_t blocks,
                        Appended* out) {
   TaskScope scope(co_await this_task());
-  for (std::size_t i = 0; i < count; ++i) scope.spawn(append_and_note(&lab, &writer, 1, blocks, out));
+  for (std::size_t i = 0; i < count; ++i)
+    scope.spawn(append_and_note(&lab, &writer, 1, blocks, out));
   (co_await scope.join()).value();
 }
 
@@ -253,8 +254,7 @@ TEST(LogWriter, WhatCannotBePlacedIsRefusedBeforeAnythingIsTaken) {
     odd.payload[0] = odd.payload[0].slice(512, kBlockSize);
     Result<LogTicket> skewed = co_await append(writer, sequence, std::move(odd));
     EXPECT_EQ(refused(skewed), "INVALID_ARGUMENT");
-    Result<LogTicket> seal =
-        co_await append(writer, sequence, make_plain(RecordType::kSeal, 0));
+    Result<LogTicket> seal = co_await append(writer, sequence, make_plain(RecordType::kSeal, 0));
     EXPECT_EQ(refused(seal), "INVALID_ARGUMENT");
     EXPECT_EQ(sequence.last_lsn, Lsn(0));
     TestRecord first = make_write(l.pool, sequence.replica, BlockIndex(0), 1, 1);
@@ -335,8 +335,7 @@ TEST(LogWriter, AHundredLapsKeepToTheRing) {
     Random random(5);
     for (std::uint64_t i = 1; writer.head() < LogPosition(100 * kCapacity); ++i) {
       std::size_t blocks = random.between(1, 60);
-      const std::uint64_t left =
-          (kCapacity - writer.head().value() % kCapacity) / kBlockSize;
+      const std::uint64_t left = (kCapacity - writer.head().value() % kCapacity) / kBlockSize;
       if (left >= 2 && left <= 60 && random.chance(1, 2)) blocks = left - 1;
       Result<LogPlace> place = co_await append_durably(l, writer, 1, BlockIndex(i), blocks, i);
       CO_ASSERT_OK(place);
