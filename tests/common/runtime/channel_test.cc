@@ -135,8 +135,8 @@ TEST_P(ChannelTest, TrySendLeavesTheItemAloneWhenItIsRefused) {
     CO_ASSERT_TRUE(item != nullptr);  // NOLINT(bugprone-use-after-move): what is promised
     EXPECT_EQ(*item, 2);
     channel.close();
-    EXPECT_FALSE(channel.try_send(std::move(item)));
-    EXPECT_NE(item, nullptr);  // NOLINT(bugprone-use-after-move)
+    EXPECT_FALSE(channel.try_send(std::move(item)));  // NOLINT(bugprone-use-after-move): as above
+    EXPECT_NE(item, nullptr);                         // NOLINT(bugprone-use-after-move)
     co_return;
   });
 }

@@ -215,7 +215,7 @@ TEST_F(SimNetworkTest, ConnectionsAreLostAtTheirRate) {
 TEST_F(SimNetworkTest, BuffersOfAPausedProcessFillAndItsPeerWaits) {
   start_server();
   ASSERT_TRUE(!world.run_until([&] { return connected; }, 1ms));
-  start_client(world.fabric().timing.window * 2);
+  start_client(world.fabric().timing.window * std::size_t{2});
   ASSERT_TRUE(world.run_until([&] { return connected; }, 1s));
   server.pause(10s);
   world.run_for(9s);
@@ -283,7 +283,7 @@ TEST_F(SimNetworkTest, EveryWaitCanBeCancelled) {
     cancelled += accepted.error().code() == ErrorCode::kDeadlineExceeded ? 1 : 0;
     // Nobody accepts this one, but the backlog takes it.
     auto connection = (co_await runtime.network.connect(listener->endpoint())).value();
-    std::vector<std::byte> bytes(world.fabric().timing.window * 2);
+    std::vector<std::byte> bytes(world.fabric().timing.window * std::size_t{2});
     auto receiving = [](Connection& c, std::span<std::byte> into) -> Task<Result<>> {
       auto got = co_await c.receive(into);
       if (!got.ok()) co_return got.error();

@@ -1,0 +1,361 @@
+#include "engine/log_writer.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+namespace ashlar::engine {
+namespace {
+
+constexpr std::size_t kPrepareChunk = kLogCapacityUnit.value();
+
+std::byte* allocate_blocks(std::size_t size) {
+  auto* bytes = static_cast<std::byte*>(std::aligned_alloc(kBlockSize, size));
+  ASHLAR_CHECK(bytes != nullptr, "no memory for {} bytes", size);
+  return bytes;
+}
+
+Error closed_error() {
+  return Error::failed_precondition("the log is closed");
+}
+
+}  // namespace
+
+void LogWriter::Free::operator()(std::byte* bytes) const {
+  std::free(bytes);
+}
+
+void LogWriter::Gathering::clear() {
+  records.clear();
+  checksums.clear();
+  payload.clear();
+  payload_length = 0;
+  outcome.reset();
+}
+
+LogWriter::LogWriter(Clock& clock, File& file, LogWriterOptions options, const LogStart& start)
+    : clock_(clock),
+      file_(file),
+      options_(options),
+      ring_(options.capacity),
+      generation_(start.generation),
+      chain_(start.chain),
+      tail_(start.tail),
+      durable_(start.chain.end),
+      records_end_(start.records_end),
+      durable_said_(start.durable_said),
+      in_flight_end_(start.chain.end),
+      header_(allocate_blocks(kLargestBatchHeader)),
+      seal_timer_(*this) {
+  ASHLAR_CHECK_GT(generation_, chain_.generation);
+  ASHLAR_CHECK(tail_ <= chain_.end && chain_.end - tail_ <= ring_.capacity(),
+               "tail {}, end {}, capacity {}", tail_, chain_.end, ring_.capacity());
+  ASHLAR_CHECK(records_end_ <= chain_.end && durable_said_ <= chain_.end);
+}
+
+LogWriter::AppendAwaiter LogWriter::append(RecordSequence& sequence, const RecordHeader& record,
+                                           std::span<const std::uint32_t> checksums,
+                                           std::span<const Buffer> payload) {
+  return {*this, sequence, record, checksums, payload};
+}
+
+// Whether the append may ever be placed; asked before it waits and again when its turn comes.
+Result<> LogWriter::admissible(const AppendAwaiter& append) const {
+  if (failure_) return *failure_;
+  if (closing_) return closed_error();
+  RecordHeader record = append.record_;
+  record.replica = append.sequence_.replica;
+  ASHLAR_TRY(check_record(record));
+  if (record.lsn != Lsn(0) && record.lsn != append.sequence_.last_lsn.next()) {
+    return Error::failed_precondition("record {} does not follow record {}", record.lsn,
+                                      append.sequence_.last_lsn);
+  }
+  if (record.epoch < append.sequence_.last_epoch) {
+    return Error::failed_precondition("epoch {} does not follow epoch {}", record.epoch,
+                                      append.sequence_.last_epoch);
+  }
+  std::uint64_t length = 0;
+  for (const Buffer& piece : append.payload_) {
+    if (!is_aligned(piece.size(), kBlockSize) ||
+        !is_aligned(reinterpret_cast<std::uintptr_t>(piece.data()), kBlockSize)) {
+      return Error::invalid_argument("the payload of a record comes in pieces of whole blocks");
+    }
+    length += piece.size();
+  }
+  if (length != record.payload_length || append.checksums_.size() != record.payload_blocks()) {
+    return Error::invalid_argument("{} bytes and {} checksums for a payload of {} bytes", length,
+                                   append.checksums_.size(), record.payload_length);
+  }
+  if (append.payload_.size() > kMostSlicesInBatch ||
+      batch_header_length(1, record.payload_blocks()) + length > ring_.largest_batch()) {
+    return Error::invalid_argument("a record of {} bytes in {} pieces is too large for this log",
+                                   length, append.payload_.size());
+  }
+  return {};
+}
+
+// Where the log would end if the gathered batch had this much in it.
+LogPosition LogWriter::end_with(std::size_t records, std::size_t blocks) const {
+  const std::uint64_t length = batch_header_length(records, blocks) + blocks * kBlockSize;
+  return ring_.place(in_flight_end_, length) + length;
+}
+
+bool LogWriter::fits(LogPosition end) const {
+  return end - tail_ <= ring_.capacity();
+}
+
+LogPosition LogWriter::head() const {
+  if (next_.records.empty()) return in_flight_end_;
+  return end_with(next_.records.size(), next_.checksums.size());
+}
+
+double LogWriter::fill_ratio() const {
+  return static_cast<double>(head() - tail_) / static_cast<double>(ring_.capacity());
+}
+
+bool LogWriter::has_room(const AppendAwaiter& append) const {
+  const std::size_t records = next_.records.size() + 1;
+  const std::size_t blocks = next_.checksums.size() + append.checksums_.size();
+  return records <= kMostRecordsInBatch &&
+         next_.payload.size() + append.payload_.size() <= kMostSlicesInBatch &&
+         batch_header_length(records, blocks) + blocks * kBlockSize <= ring_.largest_batch() &&
+         fits(end_with(records, blocks));
+}
+
+// The one step in which a record gets its LSN and its place. It cannot fail.
+LogTicket LogWriter::put(AppendAwaiter& append) {
+  RecordSequence& sequence = append.sequence_;
+  RecordHeader record = append.record_;
+  record.replica = sequence.replica;
+  record.lsn = sequence.last_lsn.next();
+  record.previous_epoch = sequence.last_epoch;
+  if (next_.outcome == nullptr) next_.outcome = std::make_shared<BatchOutcome>();
+  LogTicket ticket;
+  ticket.batch_ = next_.outcome;
+  ticket.payload_offset_ = next_.payload_length;
+  ticket.lsn_ = record.lsn;
+  next_.records.push_back(record);
+  next_.checksums.insert(next_.checksums.end(), append.checksums_.begin(), append.checksums_.end());
+  for (const Buffer& piece : append.payload_) {
+    if (!piece.empty()) next_.payload.push_back(piece.share());
+  }
+  next_.payload_length += record.payload_length;
+  sequence.last_lsn = record.lsn;
+  sequence.last_epoch = record.epoch;
+  work_.set();
+  return ticket;
+}
+
+bool LogWriter::place_at_once(AppendAwaiter& append) {
+  if (Result<> allowed = admissible(append); !allowed.ok()) {
+    append.ticket_.emplace(std::move(allowed).error());
+    return true;
+  }
+  if (waiters_.empty() && has_room(append)) {
+    append.ticket_.emplace(put(append));
+    return true;
+  }
+  if (waiting_ >= options_.most_waiting) {
+    append.ticket_.emplace(
+        Error::resource_exhausted("the log is full and {} appends wait already", waiting_));
+    return true;
+  }
+  return false;
+}
+
+void LogWriter::enqueue(AppendAwaiter& append) {
+  waiters_.push_back(append);
+  ++waiting_;
+}
+
+// A waiter has left; the one behind it may need less room.
+void LogWriter::forget() {
+  // A cancelled waiter that never stood in the queue does not get here: prepare() refused it.
+  --waiting_;
+  place_waiting();
+}
+
+void LogWriter::place_waiting() {
+  while (!waiters_.empty()) {
+    auto& append = static_cast<AppendAwaiter&>(waiters_.front());
+    Result<> allowed = admissible(append);
+    if (allowed.ok()) {
+      if (!has_room(append)) return;
+      append.ticket_.emplace(put(append));
+    } else {
+      append.ticket_.emplace(std::move(allowed).error());
+    }
+    --waiting_;
+    append.grant();
+  }
+}
+
+Task<Result<LogPlace>> LogWriter::written(LogTicket ticket) {
+  BatchOutcome& batch = *ticket.batch_;
+  ASHLAR_CO_TRY(co_await batch.over.wait());
+  if (!batch.result.ok()) co_return batch.result.error();
+  co_return LogPlace{batch.payload + ticket.payload_offset_, batch.after};
+}
+
+Task<Result<LogPlace>> LogWriter::durable(LogTicket ticket) {
+  Result<LogPlace> place = co_await written(std::move(ticket));
+  if (!place.ok() || place->after.end <= durable_) co_return place;
+  ASHLAR_CO_TRY(co_await sync());
+  co_return place;
+}
+
+Task<Result<>> LogWriter::sync() {
+  const LogPosition wanted = chain_.end;
+  // One sync at a time: those that wait behind it share the next one.
+  Result<Mutex::Guard> guard = co_await sync_lock_.lock();
+  if (!guard.ok()) co_return guard.error();
+  if (failure_) co_return *failure_;
+  if (wanted <= durable_) co_return Result<>();
+  const LogPosition covered = chain_.end;
+  const Result<> synced = co_await file_.sync();
+  if (!synced.ok()) {
+    fail(synced.error().with_context("sync of the log"));
+    co_return *failure_;
+  }
+  if (failure_) co_return *failure_;
+  durable_ = std::max(durable_, covered);
+  if (wants_seal() && !closing_) clock_.arm(seal_timer_, clock_.now() + options_.seal_delay);
+  co_return Result<>();
+}
+
+void LogWriter::release_up_to(LogPosition position) {
+  ASHLAR_CHECK_LE(position, durable_);
+  tail_ = std::max(tail_, position);
+  place_waiting();
+  if (seal_due_) work_.set();
+}
+
+void LogWriter::close() {
+  closing_ = true;
+  place_waiting();
+  work_.set();
+}
+
+bool LogWriter::wants_seal() const {
+  return durable_said_ < std::min(durable_, records_end_);
+}
+
+void LogWriter::on_seal_timer() {
+  seal_due_ = true;
+  work_.set();
+}
+
+void LogWriter::gather_seal() {
+  next_.records.push_back(RecordHeader{.type = RecordType::kSeal});
+  next_.outcome = std::make_shared<BatchOutcome>();
+}
+
+Task<Result<>> LogWriter::run() {
+  if (wants_seal()) clock_.arm(seal_timer_, clock_.now() + options_.seal_delay);
+  while (!failure_) {
+    work_.reset();
+    const bool sealing = wants_seal() && (seal_due_ || closing_) && fits(end_with(1, 0));
+    if (next_.records.empty() && sealing) gather_seal();
+    if (!next_.records.empty()) {
+      seal_timer_.disarm();
+      seal_due_ = false;
+      ASHLAR_CO_TRY(co_await write_batch());
+      if (wants_seal()) clock_.arm(seal_timer_, clock_.now() + options_.seal_delay);
+      continue;
+    }
+    if (closing_) co_return Result<>();
+    const Result<> woken = co_await work_.wait();
+    if (!woken.ok()) fail(woken.error().with_context("the log was stopped"));
+  }
+  co_return *failure_;
+}
+
+BatchHeader LogWriter::header_of(const Gathering& batch) const {
+  const std::size_t header_length =
+      batch_header_length(batch.records.size(), batch.checksums.size());
+  const std::uint64_t total = header_length + batch.payload_length;
+  return {.header_length = static_cast<std::uint32_t>(header_length),
+          .record_count = static_cast<std::uint32_t>(batch.records.size()),
+          .total_length = total,
+          .store = options_.store,
+          .generation = generation_,
+          .position = ring_.place(chain_.end, total),
+          .previous_position = chain_.batch,
+          .previous_crc = chain_.crc,
+          .durable_up_to = durable_};
+}
+
+Task<Result<>> LogWriter::write_batch() {
+  ASHLAR_CHECK(!writing_ && chain_.end == in_flight_end_);
+  std::swap(in_flight_, next_);
+  const BatchHeader header = header_of(in_flight_);
+  in_flight_end_ = header.position + header.total_length;
+  ASHLAR_CHECK(fits(in_flight_end_), "batch up to {}, tail {}", in_flight_end_, tail_);
+  ASHLAR_CHECK_LE(ring_.physical(header.position) + header.total_length, ring_.capacity());
+  const MutableByteSpan encoded(header_.get(), header.header_length);
+  const std::uint32_t crc =
+      encode_batch_header(header, in_flight_.records, in_flight_.checksums, encoded);
+  slices_.clear();
+  slices_.emplace_back(ByteSpan(encoded));
+  for (const Buffer& piece : in_flight_.payload) slices_.emplace_back(piece.bytes());
+  writing_ = true;
+  place_waiting();  // the next batch has room for those who found this one full
+  // A seal is worth its sync: it is what a later recovery judges by.
+  const bool dsync = options_.durability == LogDurability::kDurable ||
+                     in_flight_.records.front().type == RecordType::kSeal;
+  const Result<> done = co_await file_.write(ring_.physical(header.position), slices_,
+                                             dsync ? Durability::kDsync : Durability::kNone);
+  writing_ = false;
+  if (!done.ok()) fail(done.error().with_context("write of the log"));
+  if (failure_) {
+    // Also when a sync failed meanwhile: what was acknowledged must not go beyond it.
+    in_flight_.outcome->result = *failure_;
+    in_flight_.outcome->over.set();
+    in_flight_.clear();
+    co_return *failure_;
+  }
+  written_batch(header, crc);
+  co_return Result<>();
+}
+
+void LogWriter::written_batch(const BatchHeader& header, std::uint32_t crc) {
+  chain_ = {in_flight_end_, generation_, header.position, crc};
+  ++batches_written_;
+  durable_said_ = header.durable_up_to;
+  if (in_flight_.records.front().type != RecordType::kSeal) records_end_ = chain_.end;
+  if (options_.durability == LogDurability::kDurable) durable_ = chain_.end;
+  ASHLAR_CHECK(tail_ <= durable_ && durable_ <= chain_.end && chain_.end <= head());
+  in_flight_.outcome->payload = header.position + header.header_length;
+  in_flight_.outcome->after = chain_;
+  in_flight_.outcome->over.set();
+  in_flight_.clear();
+}
+
+void LogWriter::fail(const Error& error) {
+  if (failure_) return;
+  failure_ = error;
+  seal_timer_.disarm();
+  if (next_.outcome != nullptr) {
+    next_.outcome->result = error;
+    next_.outcome->over.set();
+  }
+  next_.clear();
+  place_waiting();
+  work_.set();
+}
+
+Task<Result<>> prepare_log(File& file, ByteCount capacity) {
+  ASHLAR_CO_TRY(LogRing::check(capacity, kLogCapacityUnit));
+  struct Release {
+    void operator()(std::byte* bytes) const { std::free(bytes); }
+  };
+  const std::unique_ptr<std::byte[], Release> zeros(allocate_blocks(kPrepareChunk));
+  std::memset(zeros.get(), 0, kPrepareChunk);
+  ASHLAR_CO_TRY(co_await file.resize(capacity));
+  for (std::uint64_t at = 0; at < capacity.value(); at += kPrepareChunk) {
+    ASHLAR_CO_TRY(co_await file.write(at, ByteSpan(zeros.get(), kPrepareChunk), Durability::kNone));
+  }
+  co_return co_await file.sync();
+}
+
+}  // namespace ashlar::engine

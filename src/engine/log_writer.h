@@ -1,0 +1,253 @@
+// LogWriter: appends records to the store's log, in batches, one write in flight.
+//
+//   LogWriter writer(runtime.clock, file, options, start);
+//   scope.spawn(writer.run());
+//   const Result<LogTicket> ticket = co_await writer.append(sequence, record, checksums, buffers);
+//   const Result<LogPlace> place = co_await writer.durable(*ticket);
+//
+// append() takes the LSN and the place in one step, in the order of the calls: when it returns a
+// ticket the record stands in the batch that is being gathered, and the sequence has moved on; when
+// it returns an error nothing was taken and no LSN is burned (L8). It waits, first come first
+// served, while the batch or the log is full.
+//
+// Group commit: while one batch is on its way to the disk, the next one gathers all that is
+// appended. A batch that finds the disk idle goes at once; there is no timer at depth 1. Payload
+// goes from the caller's Buffers to the disk without a copy; the writer shares them until the write
+// is over.
+//
+// States: running → closing (close(): what was appended is written and sealed, then run() ends) →
+// closed; or → failed. The first error of a write or sync is sticky: whoever waits and whoever
+// comes later gets it, and the file is not touched again, because nothing is known about it.
+//
+// Invariants, checked: tail ≤ durable ≤ written ≤ head ≤ tail + capacity, each only grows.
+//
+// A batch says how far the log was durable when it was written. What nobody has said yet is said by
+// a seal, a batch without records of replicas, written when the log has been idle for a while:
+// damage of anything acknowledged can then be told from a torn tail (L4). After that an idle log
+// does no I/O. A seal that finds no room waits for release_up_to().
+//
+// Belongs to its executor's thread. The writer outlives every coroutine that waits in it.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "common/base/buffer.h"
+#include "common/base/result.h"
+#include "common/base/strong.h"
+#include "common/runtime/clock.h"
+#include "common/runtime/file.h"
+#include "common/runtime/sync.h"
+#include "common/runtime/task.h"
+#include "engine/log_format.h"
+#include "engine/log_ring.h"
+
+namespace ashlar::engine {
+
+enum class LogDurability : std::uint8_t {
+  kDurable,   // each batch is written with DSYNC
+  kBuffered,  // batches are durable after the next sync()
+};
+
+struct LogWriterOptions {
+  StoreUuid store;
+  ByteCount capacity;
+  LogDurability durability = LogDurability::kDurable;
+  Duration seal_delay = 10ms;
+  std::size_t most_waiting = 1024;  // appends beyond these are refused
+};
+
+// Where the log goes on. It comes from the recovery scan (LogRecovery::start_of) and nothing else
+// (L2); a log that was just prepared starts at {.generation = LogGeneration(1)}.
+struct LogStart {
+  ChainPoint chain;
+  LogGeneration generation;  // greater than every one on the disk
+  LogPosition tail;          // the checkpoint: nothing behind it is overwritten
+  LogPosition records_end;   // of the last batch that is not a seal
+  LogPosition durable_said;  // the greatest durable-up-to on the disk
+};
+
+// The end of one replica's history. append() reads and moves it.
+struct RecordSequence {
+  ReplicaUuid replica;
+  Lsn last_lsn;
+  Epoch last_epoch;
+};
+
+// What happened to one batch; shared by the tickets of its records.
+struct BatchOutcome {
+  Event over;
+  Result<> result;
+  LogPosition payload;
+  ChainPoint after;
+};
+
+class LogTicket {
+ public:
+  Lsn lsn() const { return lsn_; }
+
+ private:
+  friend class LogWriter;
+  std::shared_ptr<BatchOutcome> batch_;
+  std::uint64_t payload_offset_ = 0;
+  Lsn lsn_;
+};
+
+struct LogPlace {
+  LogPosition payload;
+  // Recovery from here would find what comes behind this record's batch: a possible checkpoint.
+  ChainPoint after;
+};
+
+class LogWriter {
+ public:
+  LogWriter(Clock& clock, File& file, LogWriterOptions options, const LogStart& start);
+  LogWriter(const LogWriter&) = delete;
+  LogWriter& operator=(const LogWriter&) = delete;
+
+  // Writes batches and seals until close() or an error; spawned once by the owner.
+  Task<Result<>> run();
+  void close();
+
+  class AppendAwaiter;
+  // Of `record` the writer fills in replica, lsn and previous epoch; an LSN that is given (by a
+  // primary) must be the next one. `checksums` has one for each 4 KiB of payload; `payload`'s
+  // buffers are whole blocks, aligned to blocks, and must not change until the record is durable.
+  // `sequence` and both spans outlive the await.
+  AppendAwaiter append(RecordSequence& sequence, const RecordHeader& record,
+                       std::span<const std::uint32_t> checksums, std::span<const Buffer> payload);
+
+  // Resolves when the record's batch is written (kBuffered: maybe not durable) …
+  Task<Result<LogPlace>> written(LogTicket ticket);
+  // … and when it is on stable media, with a sync if it takes one.
+  Task<Result<LogPlace>> durable(LogTicket ticket);
+  // Everything written before the call is durable when it resolves.
+  Task<Result<>> sync();
+
+  // Space before `position`, the end of a durable batch, may be reused. Only forward; less is
+  // ignored.
+  void release_up_to(LogPosition position);
+
+  LogPosition tail() const { return tail_; }
+  LogPosition durable_end() const { return durable_; }
+  LogPosition written_end() const { return chain_.end; }
+  // With what is gathered or on its way.
+  LogPosition head() const;
+  // How full the ring is, 0 to 1: for back-pressure.
+  double fill_ratio() const;
+  std::size_t waiting() const { return waiting_; }
+  std::uint64_t batches_written() const { return batches_written_; }
+  const std::optional<Error>& failure() const { return failure_; }
+
+  class [[nodiscard]] AppendAwaiter final : public Waiter {
+   public:
+    bool await_ready() { return writer_.place_at_once(*this); }
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> caller) {
+      if (!prepare(caller.promise())) return false;
+      writer_.enqueue(*this);
+      return true;
+    }
+    Result<LogTicket> await_resume() {
+      if (ticket_) return std::move(*ticket_);
+      return outcome().error();
+    }
+
+   private:
+    friend class LogWriter;
+    AppendAwaiter(LogWriter& writer, RecordSequence& sequence, const RecordHeader& record,
+                  std::span<const std::uint32_t> checksums, std::span<const Buffer> payload)
+        : writer_(writer),
+          sequence_(sequence),
+          record_(record),
+          checksums_(checksums),
+          payload_(payload) {}
+    void after_cancel() override { writer_.forget(); }
+
+    LogWriter& writer_;
+    RecordSequence& sequence_;
+    const RecordHeader record_;
+    const std::span<const std::uint32_t> checksums_;
+    const std::span<const Buffer> payload_;
+    std::optional<Result<LogTicket>> ticket_;
+  };
+
+ private:
+  // A batch that gathers or is on its way. Its vectors keep their memory from batch to batch.
+  struct Gathering {
+    std::vector<RecordHeader> records;
+    std::vector<std::uint32_t> checksums;
+    std::vector<Buffer> payload;
+    std::uint64_t payload_length = 0;
+    std::shared_ptr<BatchOutcome> outcome;
+
+    void clear();
+  };
+  class SealTimer final : public Timer {
+   public:
+    explicit SealTimer(LogWriter& writer) : writer_(writer) {}
+    void on_timer() override { writer_.on_seal_timer(); }
+
+   private:
+    LogWriter& writer_;
+  };
+  struct Free {
+    void operator()(std::byte* bytes) const;
+  };
+
+  Result<> admissible(const AppendAwaiter& append) const;
+  bool has_room(const AppendAwaiter& append) const;
+  LogTicket put(AppendAwaiter& append);
+  bool place_at_once(AppendAwaiter& append);
+  void enqueue(AppendAwaiter& append);
+  void forget();
+  void place_waiting();
+
+  LogPosition end_with(std::size_t records, std::size_t blocks) const;
+  bool fits(LogPosition end) const;
+  bool wants_seal() const;
+  void on_seal_timer();
+  void gather_seal();
+  Task<Result<>> write_batch();
+  BatchHeader header_of(const Gathering& batch) const;
+  void written_batch(const BatchHeader& header, std::uint32_t crc);
+  void fail(const Error& error);
+
+  Clock& clock_;
+  File& file_;
+  const LogWriterOptions options_;
+  const LogRing ring_;
+  const LogGeneration generation_;
+
+  ChainPoint chain_;  // behind the last batch that was written
+  LogPosition tail_;
+  LogPosition durable_;
+  LogPosition records_end_;
+  LogPosition durable_said_;
+
+  Gathering next_;
+  Gathering in_flight_;
+  LogPosition in_flight_end_;
+  bool writing_ = false;
+  std::unique_ptr<std::byte[], Free> header_;
+  std::vector<ConstIoSlice> slices_;
+
+  WaitList waiters_;
+  std::size_t waiting_ = 0;
+  Event work_;
+  Mutex sync_lock_;
+  SealTimer seal_timer_;
+  bool seal_due_ = false;
+  bool closing_ = false;
+  std::optional<Error> failure_;
+  std::uint64_t batches_written_ = 0;
+};
+
+// Makes `file` a log: `capacity` bytes of written zeros, so that no later write allocates (a
+// DSYNC write into allocated but unwritten space costs nearly twice as much). Durable when it
+// resolves; the caller makes the file's name durable.
+Task<Result<>> prepare_log(File& file, ByteCount capacity);
+
+}  // namespace ashlar::engine

@@ -1,0 +1,344 @@
+#include "tests/engine/log_crash_scenario.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "tests/engine/log_test_support.h"
+
+namespace ashlar::engine {
+namespace {
+
+using sim::CrashKind;
+using sim::SimNode;
+using sim::SimWorld;
+
+constexpr ByteCount kCapacity{1 << 20};
+constexpr unsigned kReplicas = 3;
+constexpr int kCrashes = 8;
+constexpr const char* kPath = "/data/log";
+
+struct Known {
+  RecordHeader header;
+  std::vector<std::uint32_t> checksums;
+  LogPosition end;  // of its batch, once it is durable
+};
+
+// The history of one replica as the world outside knows it: what was appended and not cut since.
+struct History {
+  std::vector<Known> records;  // lsn 1, 2, …
+  std::uint64_t acknowledged = 0;
+  std::uint64_t flushed = 0;  // at or before the checkpoint
+};
+
+// What survives a crash: the oracle and the store's superblock.
+struct Outside {
+  LogBug bug = LogBug::kNone;
+  LogDurability durability = LogDurability::kDurable;
+  std::uint64_t most_unacknowledged = 8;
+  std::array<History, kReplicas> histories;
+  LogCheckpoint checkpoint;
+  bool prepared = false;
+  LogCrashResult result;
+  std::uint64_t recoveries = 0;
+
+  void fail(std::string why) {
+    if (result.failure.empty()) result.failure = std::move(why);
+  }
+  History& history_of(const ReplicaUuid& replica) {
+    for (unsigned n = 0; n < kReplicas; ++n) {
+      if (replica == replica_of(n + 1)) return histories[n];
+    }
+    ASHLAR_UNREACHABLE("replica {}", replica);
+  }
+};
+
+// One life of the process.
+struct Life {
+  Life(Runtime r, Outside* o) : runtime(r), outside(o) {}
+
+  Runtime runtime;
+  Outside* outside;
+  BufferPool pool{"life", ByteCount(16 << 20)};
+  std::unique_ptr<File> file;
+  std::unique_ptr<LogWriter> writer;
+  std::array<RecordSequence, kReplicas> sequences;
+  std::array<std::uint64_t, kReplicas> unacknowledged{};
+  LogPlace last_place;
+};
+
+// Reads the last records that recovery vouched for, as a later read would.
+Task<Result<>> check_bytes(Life& life, const std::vector<Delivered>& delivered) {
+  const std::size_t skipped = delivered.size() - std::min<std::size_t>(delivered.size(), 32);
+  const LogRing ring(kCapacity);
+  for (std::size_t i = skipped; i < delivered.size(); ++i) {
+    const Delivered& record = delivered[i];
+    if (record.checksums.empty()) continue;
+    Result<Buffer> bytes = life.pool.allocate(ByteCount(record.header.payload_length));
+    if (!bytes.ok()) co_return bytes.error();
+    ASHLAR_CO_TRY(co_await life.file->read(ring.physical(record.payload), bytes->bytes()));
+    const BlockChecksum checksum(*volume_of(record.header.replica));
+    for (std::size_t k = 0; k < record.checksums.size(); ++k) {
+      const ByteSpan block = bytes->bytes().subspan(k * kBlockSize, kBlockSize);
+      if (checksum.of(record.header.first_block + k, block) == record.checksums[k]) continue;
+      life.outside->fail(
+          fmt::format("record {} was recovered without its bytes", record.header.lsn));
+    }
+  }
+  co_return Result<>();
+}
+
+Task<Result<>> recover(Life& life, LogRecovery* recovery) {
+  Outside& outside = *life.outside;
+  std::array<std::uint64_t, kReplicas> found{};
+  for (unsigned n = 0; n < kReplicas; ++n) found[n] = outside.histories[n].flushed;
+  std::vector<Delivered> delivered;
+  LogReader reader(*life.file, {.store = test_uuid<StoreUuid>(200), .capacity = kCapacity});
+  const LogReader::VolumeOf volumes =
+      [&outside](const ReplicaUuid& replica) -> std::optional<VolumeUuid> {
+    if (outside.bug == LogBug::kTrustTornTail) return std::nullopt;
+    return volume_of(replica);
+  };
+  const LogReader::Deliver deliver = [&](const RecoveredRecord& record) -> Result<> {
+    History& history = outside.history_of(record.header.replica);
+    std::uint64_t& last = found[static_cast<std::size_t>(&history - outside.histories.data())];
+    const Lsn lsn = record.header.lsn;
+    if (lsn != Lsn(last + 1)) {
+      outside.fail(fmt::format("record {} was recovered after record {}", lsn, last));
+    } else if (last >= history.records.size()) {
+      outside.fail(fmt::format("record {} came back from the dead", lsn));
+    } else if (!(history.records[last].header == record.header) ||
+               !std::ranges::equal(history.records[last].checksums, record.checksums)) {
+      outside.fail(fmt::format("record {} is not the one that was appended", lsn));
+    }
+    if (!outside.result.failure.empty()) return Error::aborted("the oracle has seen enough");
+    ++last;
+    history.records[last - 1].end = record.after.end;
+    delivered.push_back({record.header,
+                         {record.checksums.begin(), record.checksums.end()},
+                         record.payload,
+                         record.after});
+    return {};
+  };
+  Result<LogRecovery> recovered = co_await reader.recover(outside.checkpoint, volumes, deliver);
+  if (!recovered.ok()) co_return recovered.error();
+  *recovery = *recovered;
+  ASHLAR_CO_TRY(co_await check_bytes(life, delivered));
+  if (recovery->verdict == LogVerdict::kDamage) {
+    outside.fail(
+        fmt::format("a torn tail was called damage: the chain ends at {} (generation {}), "
+                    "the log was said to be durable up to {}; the checkpoint is at {}, "
+                    "generation {} from {}",
+                    recovery->chain.end, recovery->chain.generation, recovery->durable_bound,
+                    outside.checkpoint.chain.end, outside.checkpoint.generation,
+                    outside.checkpoint.generation_start));
+  }
+  outside.result.torn_tails += recovery->verdict == LogVerdict::kTornTail;
+  outside.result.recovered += recovery->records;
+  for (unsigned n = 0; n < kReplicas; ++n) {
+    History& history = outside.histories[n];
+    if (found[n] < history.acknowledged) {
+      outside.fail(fmt::format("record {} of replica {} was acknowledged and is gone",
+                               history.acknowledged, n + 1));
+      co_return Error::aborted("the oracle has seen enough");
+    }
+    history.records.resize(found[n]);
+    history.acknowledged = found[n];
+    life.sequences[n] = {.replica = replica_of(n + 1), .last_lsn = Lsn(found[n])};
+    if (found[n] > 0) life.sequences[n].last_epoch = history.records.back().header.epoch;
+  }
+  ++outside.recoveries;
+  co_return Result<>();
+}
+
+Task<void> acknowledge(Life* life, unsigned n, LogTicket ticket) {
+  History& history = life->outside->histories[n];
+  const std::uint64_t lsn = ticket.lsn().value();
+  if (life->outside->bug == LogBug::kAckBeforeDurable) history.acknowledged = lsn;
+  const Result<LogPlace> place = co_await life->writer->durable(std::move(ticket));
+  if (!place.ok()) co_return;
+  history.acknowledged = std::max(history.acknowledged, lsn);
+  history.records[lsn - 1].end = place->after.end;
+  if (life->last_place.after.end < place->after.end) life->last_place = *place;
+  --life->unacknowledged[n];
+  ++life->outside->result.acknowledged;
+}
+
+// Often the bytes a client would repeat after a crash, else new ones.
+TestRecord next_record(Life& life, unsigned n, std::uint64_t lsn) {
+  Random& random = life.runtime.random;
+  if (random.chance(1, 8)) return make_plain(RecordType::kDiscard, 1 + random.below(100));
+  if (random.chance(1, 16)) return make_plain(RecordType::kEpochStart, 0);
+  const bool repeated = random.chance(3, 4);
+  const std::uint64_t content = repeated ? n * 1'000'003 + lsn : random.next();
+  std::size_t blocks = 1 + content % 3;
+  if (content % 29 == 0) blocks = 40;
+  return make_write(life.pool, replica_of(n + 1), BlockIndex(content % 1000), blocks, content);
+}
+
+Task<void> client(Life* life, unsigned n) {
+  Outside& outside = *life->outside;
+  RecordSequence& sequence = life->sequences[n];
+  TaskScope acks(co_await this_task());
+  while (outside.result.failure.empty() && !life->writer->failure()) {
+    if (life->unacknowledged[n] >= outside.most_unacknowledged) {
+      (void)co_await sleep_for(life->runtime.clock, 50us);
+      continue;
+    }
+    const Lsn lsn = sequence.last_lsn.next();
+    TestRecord record = next_record(*life, n, lsn.value());
+    record.header.epoch = std::max(sequence.last_epoch, Epoch(outside.recoveries % 2 + 1));
+    Known known{record.header, record.checksums, {}};
+    known.header.replica = sequence.replica;
+    known.header.lsn = lsn;
+    known.header.previous_epoch = sequence.last_epoch;
+    outside.histories[n].records.push_back(std::move(known));
+    outside.result.waits += life->writer->waiting();
+    Result<LogTicket> ticket = co_await append(*life->writer, sequence, std::move(record));
+    if (!ticket.ok()) break;
+    ++life->unacknowledged[n];
+    acks.spawn(acknowledge(life, n, std::move(*ticket)));
+    if (life->runtime.random.chance(1, 4)) {
+      const Duration idle = life->runtime.random.between(Duration(0), Duration(300us));
+      (void)co_await sleep_for(life->runtime.clock, idle);
+    }
+    if (life->runtime.random.chance(1, 200)) {
+      (void)co_await sleep_for(life->runtime.clock, 15ms);  // long enough for a seal
+    }
+  }
+  (co_await acks.join()).value();
+}
+
+// Acknowledgements of one batch come in any order, so each record is looked at.
+bool all_durable(const Outside& outside, const std::array<std::uint64_t, kReplicas>& upto) {
+  for (unsigned n = 0; n < kReplicas; ++n) {
+    const History& history = outside.histories[n];
+    for (std::uint64_t i = history.flushed; i < upto[n]; ++i) {
+      if (history.records[i].end == LogPosition(0)) return false;
+    }
+  }
+  return true;
+}
+
+// The flusher's shadow: moves the checkpoint to the end of a durable batch, stores it, and only
+// then gives the space back.
+Task<void> releaser(Life* life) {
+  Outside& outside = *life->outside;
+  while (outside.result.failure.empty() && !life->writer->failure()) {
+    const Duration idle = life->runtime.random.between(Duration(0), Duration(4ms));
+    (void)co_await sleep_for(life->runtime.clock, idle);
+    const ChainPoint target = life->last_place.after;
+    if (target.end <= outside.checkpoint.chain.end) continue;
+    std::array<std::uint64_t, kReplicas> placed{};
+    for (unsigned n = 0; n < kReplicas; ++n) placed[n] = life->sequences[n].last_lsn.value();
+    while (!all_durable(outside, placed) && !life->writer->failure()) {
+      (void)co_await sleep_for(life->runtime.clock, 50us);
+    }
+    if (life->writer->failure()) co_return;
+    for (unsigned n = 0; n < kReplicas; ++n) {
+      History& history = outside.histories[n];
+      while (history.flushed < placed[n] && history.records[history.flushed].end <= target.end) {
+        ++history.flushed;
+      }
+    }
+    outside.checkpoint.chain = target;
+    outside.checkpoint.durable_bound = target.end;
+    outside.result.laps = std::max(outside.result.laps, target.end.value() / kCapacity.value());
+    life->writer->release_up_to(target.end);
+  }
+}
+
+Task<void> write_until_error(Life* life) {
+  (void)co_await life->writer->run();
+}
+
+Task<void> serve(Runtime runtime, Outside* outside) {
+  const auto life = std::make_unique<Life>(runtime, outside);
+  Result<std::unique_ptr<File>> opened = co_await runtime.files.open(kPath, OpenMode::kCreate);
+  if (!opened.ok()) co_return;
+  life->file = std::move(*opened);
+  if (!outside->prepared) {
+    const Result<> prepared = co_await prepare_log(*life->file, kCapacity);
+    if (!prepared.ok() || !(co_await runtime.files.sync_directory("/data")).ok()) co_return;
+    outside->prepared = true;
+  }
+  LogRecovery recovery;
+  const Result<> recovered = co_await recover(*life, &recovery);
+  if (!recovered.ok()) co_return;
+  // Without it a log that was recovered full would stay full.
+  life->last_place.after = recovery.chain;
+  LogStart start = recovery.start_of(outside->checkpoint.chain.end);
+  if (outside->bug == LogBug::kNoGenerationBump) {
+    start.generation = LogGeneration(1);
+    start.chain.generation = LogGeneration(0);
+  } else {
+    outside->checkpoint = recovery.checkpoint_of(outside->checkpoint.chain);
+  }
+  life->writer = std::make_unique<LogWriter>(runtime.clock, *life->file,
+                                             LogWriterOptions{.store = test_uuid<StoreUuid>(200),
+                                                              .capacity = kCapacity,
+                                                              .durability = outside->durability},
+                                             start);
+  TaskScope scope(co_await this_task());
+  scope.spawn(write_until_error(life.get()));
+  scope.spawn(releaser(life.get()));
+  for (unsigned n = 0; n < kReplicas; ++n) scope.spawn(client(life.get(), n));
+  (co_await scope.join()).value();
+}
+
+}  // namespace
+
+LogCrashResult run_log_crashes(std::uint64_t seed, LogBug bug) {
+  SimWorld world(seed);
+  world.set_event_limit(5'000'000);
+  Random random = world.split("scenario");
+  SimNode& node = world.add_node();
+  if (random.chance(1, 4)) node.disk().faults.write_error = 200;
+  Outside outside;
+  outside.bug = bug;
+  if (random.chance(1, 2)) outside.durability = LogDurability::kBuffered;
+  outside.most_unacknowledged = random.chance(1, 3) ? 1 : random.between(2, 24);
+  node.start([&outside](Runtime runtime) { return serve(runtime, &outside); });
+  const auto failed = [&] { return !outside.result.failure.empty(); };
+  for (int crash = 0; crash < kCrashes && !failed(); ++crash) {
+    // Soon after the start, to hit recovery and the first batches, or in the middle of the work.
+    const std::uint64_t steps = random.between(1, random.chance(1, 3) ? 150 : 600);
+    if (outside.prepared) node.crash_after_steps(steps, CrashKind::kPowerFail);
+    world.run_until([&] { return !node.is_running() || failed() || !outside.prepared; }, 60s);
+    world.run_until([&] { return !node.is_running() || failed() || crash == 0; }, 60s);
+    if (failed()) break;
+    if (crash == 0) {
+      world.run_until([&] { return outside.prepared || !node.is_running(); }, 60s);
+      if (node.is_running()) world.run_for(random.between(Duration(0), Duration(20ms)));
+    } else if (node.is_running()) {
+      outside.fail("the process stands still");
+      break;
+    }
+    if (node.has_power()) node.power_fail();
+    ++outside.result.crashes;
+    world.run_for(random.between(Duration(0), Duration(1ms)));
+    node.restart();
+  }
+  // Without faults the log must come up and serve.
+  if (!failed()) {
+    if (node.has_power()) node.power_fail();
+    node.disk().faults = {};
+    node.restart();
+    const std::uint64_t recoveries = outside.recoveries;
+    const std::uint64_t before = outside.result.acknowledged;
+    const bool served = world.run_until(
+        [&] {
+          return failed() ||
+                 (outside.recoveries > recoveries && outside.result.acknowledged > before + 10);
+        },
+        60s);
+    if (!served) outside.fail("the log did not come up on a healthy machine");
+  }
+  outside.result.trace_hash = world.trace_hash();
+  return outside.result;
+}
+
+}  // namespace ashlar::engine
