@@ -10,6 +10,9 @@
 namespace ashlar::uring {
 namespace {
 
+// Linked entries have to fit together, and a burst should not take a submission each.
+constexpr unsigned kEntriesMin = 8;
+
 struct SetupMode {
   unsigned flags;
   const char* name;
@@ -130,6 +133,7 @@ void CompletionBackend::forget(Operation&) {
 }
 
 Result<Ring> Ring::create(unsigned entries) {
+  ASHLAR_CHECK(entries >= kEntriesMin, "a ring of {} entries", entries);
   Ring ring;
   int status = 0;
   for (const SetupMode& mode : kSetupModes) {

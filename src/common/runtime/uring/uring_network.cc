@@ -259,9 +259,9 @@ void UringListener::submit_accept(Operation& operation) {
 void UringListener::complete(Operation& completed, Part, std::int32_t result, std::uint32_t) {
   auto& operation = static_cast<AcceptAwaiter&>(completed);
   // ECONNABORTED: the peer gave up while it stood in the backlog; no reason to stop listening.
-  if ((result == -ECONNABORTED || result == -EINTR || result == -EAGAIN) &&
-      !operation.cancel_requested()) {
-    return submit_accept(operation);
+  if (result == -ECONNABORTED || result == -EINTR || result == -EAGAIN) {
+    if (!operation.cancel_requested()) return submit_accept(operation);
+    result = -ECANCELED;
   }
   if (result < 0) {
     operation.fail(Error::from_errno(-result, fmt::format("accepting at {}", endpoint())));
