@@ -168,6 +168,17 @@ TEST(LogReader, AHoleInTheMiddleIsNotJumped) {
   EXPECT_EQ(lab.delivered.size(), 2u);
 }
 
+TEST(LogReader, TheNextGenerationIsAboveEveryOneInTheRing) {
+  LogLab lab;
+  fill_log(lab, 2);
+  ASSERT_EQ(lab.reopen().next_generation, LogGeneration(2));
+  fill_log(lab, 2);
+  lab.file.bytes[0] ^= std::byte{1};
+  const LogRecovery recovery = lab.recover();
+  EXPECT_EQ(recovery.chain.end, LogPosition(0));
+  EXPECT_EQ(recovery.next_generation, LogGeneration(3));
+}
+
 // L3. Three batches of a life that ended in a torn one; the next life writes the very same record
 // where the torn one stood. What lay behind it must not follow.
 TEST(LogReader, ADeadSuccessorDoesNotJoinAnIdenticalBatch) {
