@@ -11,7 +11,7 @@ namespace ashlar::uring {
 namespace {
 
 // Linked entries have to fit together, and a burst should not take a submission each.
-constexpr unsigned kEntriesMin = 8;
+constexpr unsigned kEntriesMin = 4;
 
 struct SetupMode {
   unsigned flags;
