@@ -1,9 +1,7 @@
 #include "common/runtime/example/echo.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
-#include <deque>
 #include <vector>
 
 #include "common/runtime/channel.h"
@@ -33,52 +31,6 @@ Result<std::size_t> whole_messages(ByteSpan bytes) {
   return whole;
 }
 
-// Two buffers take turns: while one is being sent the other is being filled.
-struct EchoSession {
-  explicit EchoSession(Connection& peer) : connection(peer) {
-    for (auto& buffer : buffers) buffer.resize(kBufferSize);
-  }
-
-  Connection& connection;
-  std::array<std::vector<std::byte>, 2> buffers;
-  Channel<ByteSpan> answers{1};
-  Semaphore free_buffers{2};
-};
-
-Task<Result<>> send_answers(EchoSession& session) {
-  while (true) {
-    Result<ByteSpan> answer = co_await session.answers.receive();
-    if (!answer.ok()) co_return {};  // closed: the receiving side has seen the end
-    ASHLAR_CO_TRY(co_await session.connection.send(*answer));
-    session.free_buffers.release(1);
-  }
-}
-
-Task<Result<>> receive_messages(EchoSession& session) {
-  std::size_t current = 0;
-  std::size_t filled = 0;
-  ASHLAR_CO_TRY(co_await session.free_buffers.take());
-  while (true) {
-    const MutableByteSpan buffer = session.buffers[current];
-    ASHLAR_CO_TRY_ASSIGN(const std::size_t received,
-                         co_await session.connection.receive(buffer.subspan(filled)));
-    if (received == 0) break;
-    filled += received;
-    ASHLAR_CO_TRY_ASSIGN(const std::size_t whole, whole_messages(buffer.first(filled)));
-    if (whole == 0) continue;
-    // The begun message moves to the other buffer before this one is given away.
-    ASHLAR_CO_TRY(co_await session.free_buffers.take());
-    const std::size_t begun = filled - whole;
-    current = 1 - current;
-    std::memcpy(session.buffers[current].data(), buffer.data() + whole, begun);
-    filled = begun;
-    ASHLAR_CO_TRY(co_await session.answers.send(buffer.first(whole)));
-  }
-  session.answers.close();
-  if (filled > 0) co_return Error::data_loss("the peer closed within a message");
-  co_return {};
-}
-
 Task<void> serve_and_close(std::unique_ptr<Connection> connection, Semaphore::Units) {
   // What goes wrong on one connection is that peer's trouble only.
   (void)co_await serve_echo_connection(*connection);
@@ -87,11 +39,22 @@ Task<void> serve_and_close(std::unique_ptr<Connection> connection, Semaphore::Un
 }  // namespace
 
 Task<Result<>> serve_echo_connection(Connection& connection) {
-  EchoSession session(connection);
-  TaskScope scope(co_await this_task());
-  scope.spawn(send_answers(session));
-  scope.spawn(receive_messages(session));
-  co_return co_await scope.join();
+  std::vector<std::byte> memory(kBufferSize);
+  const MutableByteSpan buffer = memory;
+  std::size_t filled = 0;
+  while (true) {
+    ASHLAR_CO_TRY_ASSIGN(const std::size_t received,
+                         co_await connection.receive(buffer.subspan(filled)));
+    if (received == 0) break;
+    filled += received;
+    ASHLAR_CO_TRY_ASSIGN(const std::size_t whole, whole_messages(buffer.first(filled)));
+    if (whole == 0) continue;
+    ASHLAR_CO_TRY(co_await connection.send(buffer.first(whole)));
+    filled -= whole;
+    std::memmove(buffer.data(), buffer.data() + whole, filled);
+  }
+  if (filled > 0) co_return Error::data_loss("the peer closed within a message");
+  co_return {};
 }
 
 Task<Result<>> serve_echo(Listener& listener, std::size_t connections_max) {

@@ -4,7 +4,7 @@
 //
 // A message is a 48-byte header (EchoHeader) and a payload. The server answers every message with
 // itself, in order. It shows the shape of all our stream code: one receive takes as many messages
-// as have arrived, one send carries all of them back, and the next receive is under way meanwhile.
+// as have arrived, and one send carries all of them back.
 #pragma once
 
 #include <cstddef>
