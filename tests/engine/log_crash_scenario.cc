@@ -173,7 +173,7 @@ TestRecord next_record(Life& life, unsigned n, std::uint64_t lsn) {
   if (random.chance(1, 8)) return make_plain(RecordType::kDiscard, 1 + random.below(100));
   if (random.chance(1, 16)) return make_plain(RecordType::kEpochStart, 0);
   const bool repeated = random.chance(3, 4);
-  const std::uint64_t content = repeated ? n * 1'000'003 + lsn : random.next();
+  const std::uint64_t content = repeated ? std::uint64_t{n} * 1'000'003 + lsn : random.next();
   std::size_t blocks = 1 + content % 3;
   if (content % 29 == 0) blocks = 40;
   return make_write(life.pool, replica_of(n + 1), BlockIndex(content % 1000), blocks, content);

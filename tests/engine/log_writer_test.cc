@@ -339,11 +339,7 @@ TEST(LogWriter, AHundredLapsKeepToTheRing) {
       CO_ASSERT_OK(place);
       exact_ends += place->after.end.value() % kCapacity == 0;
       EXPECT_LE(writer.head() - writer.tail(), kCapacity);
-      if (random.chance(1, 3)) {
-        writer.release_up_to(place->after.end);
-        checkpoint.chain = place->after;
-        released = i;
-      } else if (writer.fill_ratio() > 0.7) {
+      if (random.chance(1, 3) || writer.fill_ratio() > 0.7) {
         writer.release_up_to(place->after.end);
         checkpoint.chain = place->after;
         released = i;

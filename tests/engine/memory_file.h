@@ -62,14 +62,22 @@ class MemoryFile final : public File, private OperationBackend {
   void cancel(Operation&) override {}
   void forget(Operation& operation) override { std::erase(held_, &operation); }
 
+  // Whether this was the request that a countdown stands for; 0 means that none is running.
+  static bool counted_down(std::uint64_t& left) {
+    if (left == 0) return false;
+    --left;
+    return left == 0;
+  }
+
   void end(FileOperation& operation) {
     std::uint64_t at = operation.offset();
     const bool write = operation.kind() == FileOperation::Kind::kWrite;
     const bool sync = operation.kind() == FileOperation::Kind::kSync;
     reads += operation.kind() == FileOperation::Kind::kRead;
     syncs += sync;
-    if ((write && fail_write_in > 0 && --fail_write_in == 0) ||
-        (sync && fail_sync_in > 0 && --fail_sync_in == 0)) {
+    const bool write_fails = write && counted_down(fail_write_in);
+    const bool sync_fails = sync && counted_down(fail_sync_in);
+    if (write_fails || sync_fails) {
       operation.fail(Error::data_loss("planned to fail"));
     } else if (at + operation.length() > bytes.size()) {
       operation.fail(Error::out_of_range("beyond the end"));
