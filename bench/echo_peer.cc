@@ -1,5 +1,6 @@
 #include "bench/echo_peer.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <vector>
@@ -21,6 +22,8 @@ namespace {
 
 using example::EchoHeader;
 constexpr std::size_t kPayload = 4096;
+// Our server's limit too: smaller pieces let both ends work at once.
+constexpr std::size_t kReceiveSize = 64 * 1024;
 constexpr std::size_t kMessage = sizeof(EchoHeader) + kPayload;
 
 void send_all(int fd, const std::byte* data, std::size_t size) {
@@ -115,7 +118,8 @@ void serve_echo_with_epoll(int listening_fd) {
   while (true) {
     epoll_event event{};
     if (::epoll_wait(poll, &event, 1, -1) < 0) continue;
-    const ssize_t received = ::recv(fd, buffer.data() + filled, buffer.size() - filled, 0);
+    const ssize_t received =
+        ::recv(fd, buffer.data() + filled, std::min(buffer.size() - filled, kReceiveSize), 0);
     if (received < 0 && errno == EAGAIN) continue;
     if (received <= 0) break;
     filled += static_cast<std::size_t>(received);

@@ -54,11 +54,15 @@ Task<Result<>> serve_ours(Runtime runtime, std::promise<std::uint16_t>& port) {
   co_return co_await serve_one(*listener);
 }
 
+struct EchoFigures {
+  double per_second = 0;
+  double cpu_seconds = 0;
+};
+
 // Runs `serve` on a thread pinned to the server's CPU and the load on this thread, pinned to the
-// other; adds messages per second and the server's CPU time per message.
+// other.
 template <class Serve>
-void measure_echo(BenchReport& report, const std::string& name, int depth,
-                  std::chrono::milliseconds duration, Serve serve) {
+EchoFigures measure_echo(int depth, std::chrono::milliseconds duration, Serve serve) {
   std::promise<std::uint16_t> port;
   std::future<std::uint16_t> port_known = port.get_future();
   double cpu_seconds = 0;
@@ -71,25 +75,52 @@ void measure_echo(BenchReport& report, const std::string& name, int depth,
   pin_to_cpu(kClientCpu);
   const double per_second = drive_echo({port_known.get(), depth, duration});
   server.join();
-  const std::string prefix = fmt::format("echo_{}_qd{}", name, depth);
-  report.add(prefix + "_per_s", per_second);
-  const double messages = per_second * std::chrono::duration<double>(duration).count();
-  report.add(prefix + "_server_cpu_us", cpu_seconds * 1e6 / messages);
+  return {per_second, cpu_seconds};
 }
 
-void measure_echoes(BenchReport& report, int depth, std::chrono::milliseconds duration) {
-  measure_echo(report, "ashlar", depth, duration, [](std::promise<std::uint16_t>& port) {
+EchoFigures measure_ours(int depth, std::chrono::milliseconds duration) {
+  return measure_echo(depth, duration, [](std::promise<std::uint16_t>& port) {
     const std::unique_ptr<uring::Reactor> reactor = make_reactor();
     const Result<> outcome = reactor->run(serve_ours(reactor->runtime(), port));
     ASHLAR_CHECK(outcome.ok(), "{}", outcome.error());
   });
-  measure_echo(report, "epoll", depth, duration, [](std::promise<std::uint16_t>& port) {
+}
+
+EchoFigures measure_epoll(int depth, std::chrono::milliseconds duration) {
+  return measure_echo(depth, duration, [](std::promise<std::uint16_t>& port) {
     std::uint16_t number = 0;
     const int fd = listen_on_loopback(number);
     port.set_value(number);
     serve_echo_with_epoll(fd);
     ::close(fd);
   });
+}
+
+// A round is cut into slices that alternate (ours, epoll, epoll, ours, …), because the machine's
+// speed drifts by more than the two differ.
+void measure_echoes(BenchReport& report, int depth, std::chrono::milliseconds duration) {
+  constexpr int kSlices = 8;
+  EchoFigures ours;
+  EchoFigures epoll;
+  for (int slice = 0; slice < kSlices; ++slice) {
+    const bool ours_first = slice % 2 == 0;
+    for (const bool is_ours : {ours_first, !ours_first}) {
+      const EchoFigures figures = is_ours ? measure_ours(depth, duration / kSlices)
+                                          : measure_epoll(depth, duration / kSlices);
+      EchoFigures& sum = is_ours ? ours : epoll;
+      sum.per_second += figures.per_second / kSlices;
+      sum.cpu_seconds += figures.cpu_seconds;
+    }
+  }
+  const double seconds = std::chrono::duration<double>(duration).count();
+  const auto add = [&](const char* name, const EchoFigures& figures) {
+    const std::string prefix = fmt::format("echo_{}_qd{}", name, depth);
+    report.add(prefix + "_per_s", figures.per_second);
+    report.add(prefix + "_server_cpu_us",
+               figures.cpu_seconds * 1e6 / (figures.per_second * seconds));
+  };
+  add("ashlar", ours);
+  add("epoll", epoll);
 }
 
 struct WriteLoad {
@@ -181,7 +212,7 @@ void measure_writes(BenchReport& report, const std::string& path, int depth,
 
 int run(int argc, char** argv) {
   const BenchOptions options = BenchOptions::parse("runtime", argc, argv);
-  const std::chrono::milliseconds duration(options.quick ? 1000 : 3000);
+  const std::chrono::milliseconds duration(options.quick ? 1000 : 4000);
   BenchReport report(options);
   const std::string path = fmt::format("bench-runtime-{}.dat", ::getpid());
   {

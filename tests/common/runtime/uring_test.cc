@@ -26,6 +26,7 @@
 #include "common/runtime/uring/signals.h"
 #include "common/runtime/uring/uring_file.h"
 #include "tests/support/aligned_bytes.h"
+#include "tests/support/connected_pair.h"
 #include "tests/support/expect.h"
 #include "tests/support/runtime_harness.h"
 
@@ -181,6 +182,62 @@ TEST_F(UringTest, AFloodOfPostedWorkDoesNotHoldUpIo) {
   };
   Flood flood{*reactor_};
   reactor_->run(kMain(*reactor_, flood));
+}
+
+TEST_F(UringTest, ALoneSendAndTheReceiveOfWhatIsLeftGoPastTheRing) {
+  constexpr auto kMain = [](Reactor& reactor) -> Task<void> {
+    CO_ASSERT_OK_ASSIGN(
+        const test::ConnectedPair pair,
+        co_await test::make_connected_pair(reactor.runtime(), Endpoint::ipv4(127, 0, 0, 1, 0)));
+    std::byte bytes[4] = {};
+    const std::uint64_t before = reactor.stats().completions;
+    CO_ASSERT_OK(co_await pair.client->send(bytes));
+    EXPECT_EQ(reactor.stats().completions, before);
+
+    const MutableByteSpan one(bytes, 1);
+    CO_ASSERT_OK(co_await pair.server->receive(one));  // nobody knows yet that there is something
+    EXPECT_EQ(reactor.stats().completions, before + 1);
+    CO_ASSERT_OK(co_await pair.server->receive(one));
+    EXPECT_EQ(reactor.stats().completions, before + 1);
+  };
+  reactor_->run(kMain(*reactor_));
+}
+
+Task<Result<>> receive_a_byte(Connection& connection, bool& received) {
+  std::byte byte{};
+  ASHLAR_CO_TRY(co_await connection.receive(MutableByteSpan(&byte, 1)));
+  received = true;
+  co_return {};
+}
+
+TEST_F(UringTest, AStreamThatGoesPastTheRingDoesNotHoldUpWhatCompletesInIt) {
+  constexpr auto kMain = [](Reactor& reactor) -> Task<void> {
+    const Endpoint address = Endpoint::ipv4(127, 0, 0, 1, 0);
+    CO_ASSERT_OK_ASSIGN(const test::ConnectedPair quiet,
+                        co_await test::make_connected_pair(reactor.runtime(), address));
+    CO_ASSERT_OK_ASSIGN(const test::ConnectedPair stream,
+                        co_await test::make_connected_pair(reactor.runtime(), address));
+    bool received = false;
+    TaskScope scope(co_await this_task());
+    scope.spawn(receive_a_byte(*quiet.server, received));
+    co_await yield();
+    std::byte byte{};
+    const MutableByteSpan one(&byte, 1);
+    // A surplus, so that every receive is filled and the next one tried at once; the first one is
+    // not.
+    std::byte surplus[64] = {};
+    CO_ASSERT_OK(co_await stream.client->send(surplus));
+    CO_ASSERT_OK(co_await stream.server->receive(one));
+    CO_ASSERT_OK(co_await quiet.client->send(one));
+    int rounds = 0;
+    for (; !received && rounds < 200; ++rounds) {
+      CO_ASSERT_OK(co_await stream.client->send(one));
+      CO_ASSERT_OK(co_await stream.server->receive(one));
+    }
+    EXPECT_LT(rounds, 20);
+    CO_ASSERT_OK(co_await scope.join());
+  };
+  reactor_->run(kMain(*reactor_));
 }
 
 TEST_F(UringTest, WorkPostedTooLateIsDroppedAndItsMemoryFreed) {

@@ -12,6 +12,8 @@ namespace ashlar::example {
 namespace {
 
 constexpr std::size_t kBufferSize = 256 * 1024;
+// Of a long burst the first answers leave while the rest still arrives, so both ends work at once.
+constexpr std::size_t kReceiveSize = 64 * 1024;
 static_assert(kBufferSize >= 2 * (sizeof(EchoHeader) + kEchoPayloadMax));
 
 // How many bytes at the front are whole messages.
@@ -43,8 +45,9 @@ Task<Result<>> serve_echo_connection(Connection& connection) {
   const MutableByteSpan buffer = memory;
   std::size_t filled = 0;
   while (true) {
+    const std::size_t room = std::min(buffer.size() - filled, kReceiveSize);
     ASHLAR_CO_TRY_ASSIGN(const std::size_t received,
-                         co_await connection.receive(buffer.subspan(filled)));
+                         co_await connection.receive(buffer.subspan(filled, room)));
     if (received == 0) break;
     filled += received;
     ASHLAR_CO_TRY_ASSIGN(const std::size_t whole, whole_messages(buffer.first(filled)));

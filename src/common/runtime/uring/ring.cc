@@ -191,6 +191,7 @@ void Ring::cancel(Operation& operation) {
 }
 
 void Ring::submit_and_wait(MonoTime now, MonoTime deadline) {
+  bypasses_ = 0;
   int status = 0;
   if (deadline == MonoTime::kNever) {
     status = io_uring_submit_and_wait(&ring_, 1);
@@ -207,6 +208,7 @@ void Ring::submit_and_wait(MonoTime now, MonoTime deadline) {
 }
 
 void Ring::submit_and_poll() {
+  bypasses_ = 0;
   const int status = io_uring_submit_and_get_events(&ring_);
   ASHLAR_CHECK(status >= 0 || status == -EINTR || status == -EBUSY || status == -EAGAIN, "{}",
                Error::from_errno(-status, "io_uring_enter"));

@@ -53,6 +53,17 @@ class Ring {
   void reserve(unsigned count);
   void cancel(Operation& operation);
 
+  // Whether entries wait for the next submission.
+  bool has_prepared() const { return io_uring_sq_ready(&ring_) > 0; }
+
+  // Some operations may be done by a system call of their own, past the ring. True a bounded number
+  // of times between two looks at the ring, so that what completes in it is not kept waiting.
+  bool take_bypass() {
+    if (bypasses_ == kBypassesMax) return false;
+    ++bypasses_;
+    return true;
+  }
+
   // Submits what is prepared. kWait blocks until something completes or `deadline` passes.
   void submit_and_wait(MonoTime now, MonoTime deadline);
   void submit_and_poll();
@@ -75,6 +86,8 @@ class Ring {
   bool open_ = false;
   const char* mode_ = "";
   std::uint64_t completions_ = 0;
+  static constexpr unsigned kBypassesMax = 16;
+  unsigned bypasses_ = 0;
 };
 
 // Awaits one io_uring call: co_await RingCall(ring, [&](io_uring_sqe& sqe) { io_uring_prep_…(&sqe,

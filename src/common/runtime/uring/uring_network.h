@@ -24,7 +24,7 @@ class UringNetwork final : public Network {
 class UringConnection final : public Connection, private CompletionBackend {
  public:
   // Takes the connected socket `fd` over.
-  UringConnection(Ring& ring, int fd);
+  UringConnection(Reactor& reactor, int fd);
   ~UringConnection() override;
 
   void shutdown_send() override;
@@ -39,9 +39,13 @@ class UringConnection final : public Connection, private CompletionBackend {
 
   void submit_receive(SocketOperation& operation);
   void submit_send(SocketOperation& operation);
+  bool may_bypass_ring();
+  bool send_at_once(SocketOperation& operation);
+  bool receive_at_once(SocketOperation& operation);
   void finish(SocketOperation& operation);
   void fail(SocketOperation& operation, int error_number);
 
+  Reactor& reactor_;
   Ring& ring_;
   int fd_;
   bool receiving_ = false;
@@ -52,7 +56,7 @@ class UringConnection final : public Connection, private CompletionBackend {
 
 class UringListener final : public Listener, private CompletionBackend {
  public:
-  UringListener(Ring& ring, int fd) : ring_(ring), fd_(fd) {}
+  UringListener(Reactor& reactor, int fd);
   ~UringListener() override;
 
   Endpoint endpoint() const override;
@@ -64,6 +68,7 @@ class UringListener final : public Listener, private CompletionBackend {
 
   void submit_accept(Operation& operation);
 
+  Reactor& reactor_;
   Ring& ring_;
   int fd_;
   bool accepting_ = false;
