@@ -112,10 +112,10 @@ TEST(LogWriter, GroupCommitGroupsAtDepth32) {
   lab.write([&](LogLab& l, LogWriter& writer) -> Task<void> {
     TaskScope scope(co_await this_task());
     for (unsigned n = 0; n < 32; ++n) scope.spawn(append_in_a_row(&l, &writer, n % 8, 50, 1));
-    scope.spawn([](LogLab* lab_, bool* over_) -> Task<void> {
-      while (!*over_) {
-        (void)co_await sleep_for(lab_->node.runtime().clock, 100us);
-        if (lab_->file.held() > 0) lab_->file.release_one();
+    scope.spawn([](LogLab* held, bool* stop) -> Task<void> {
+      while (!*stop) {
+        (void)co_await sleep_for(held->node.runtime().clock, 100us);
+        if (held->file.held() > 0) held->file.release_one();
       }
     }(&l, &over));
     co_await test::poll_until(l.node.runtime().clock, [&] { return scope.running() == 1; });
