@@ -1,10 +1,13 @@
 #include "common/runtime/file.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
+#include "common/base/buffer.h"
 #include "common/runtime/task_scope.h"
 #include "tests/support/aligned_bytes.h"
+#include "tests/support/connected_pair.h"
 #include "tests/support/expect.h"
 #include "tests/support/runtime_harness.h"
 
@@ -38,6 +41,40 @@ TEST_P(FileTest, ReadsBackWhatWasWrittenWithEveryDurability) {
         EXPECT_EQ(size, ByteCount(offset));
       },
       directory(), seed());
+}
+
+TEST_P(FileTest, ABufferTravelsFromTheSocketToTheDiskWithoutACopy) {
+  run(
+      [](Runtime runtime, std::string directory, Endpoint address,
+         std::uint64_t seed) -> Task<void> {
+        CO_ASSERT_OK_ASSIGN(const test::ConnectedPair pair,
+                            co_await test::make_connected_pair(runtime, address));
+        CO_ASSERT_OK_ASSIGN(auto file,
+                            co_await runtime.files.open(directory + "/f", OpenMode::kCreateNew));
+        BufferPool pool("test", ByteCount(4) * (1U << 20));
+        const AlignedBytes sent(4 * kBlock, seed);
+        CO_ASSERT_OK(co_await pair.client->send(sent.span()));
+
+        CO_ASSERT_OK_ASSIGN(Buffer buffer, pool.allocate(ByteCount(sent.size())));
+        for (std::size_t filled = 0; filled < buffer.bytes().size();) {
+          CO_ASSERT_OK_ASSIGN(const std::size_t received,
+                              co_await pair.server->receive(buffer.bytes().subspan(filled)));
+          CO_ASSERT_TRUE(received > 0);
+          filled += received;
+        }
+        // Two of its blocks go to different places, each from where the socket left it.
+        const Buffer tail = buffer.slice(2 * kBlock, 2 * kBlock);
+        CO_ASSERT_OK(co_await file->write(0, buffer.bytes().first(2 * kBlock), Durability::kDsync));
+        buffer.reset();
+        CO_ASSERT_OK(co_await file->write(4 * kBlock, tail.bytes(), Durability::kDsync));
+
+        AlignedBytes back(2 * kBlock);
+        CO_ASSERT_OK(co_await file->read(0, back.span()));
+        EXPECT_TRUE(std::ranges::equal(back.span(), sent.span().first(2 * kBlock)));
+        CO_ASSERT_OK(co_await file->read(4 * kBlock, back.span()));
+        EXPECT_TRUE(std::ranges::equal(back.span(), sent.span().subspan(2 * kBlock)));
+      },
+      directory(), harness_->address(), seed());
 }
 
 TEST_P(FileTest, OverwritesInPlaceAndOnlyThere) {
