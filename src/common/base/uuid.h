@@ -1,6 +1,6 @@
 // Uuid: sixteen bytes that name a thing for ever. A TypedUuid names one kind of thing and does not
-// mix with another kind; code that knows what it names uses VolumeUuid, ReplicaUuid, ServerUuid or
-// StoreUuid.
+// mix with another kind; code that knows what it names uses VolumeUuid, ReplicaUuid, ServerUuid,
+// StoreUuid or SnapshotUuid.
 //
 // Bytes are in the order of the text (RFC 9562), on disk and on the wire too. Text is printed in
 // lower case and read in either; only the canonical form with four hyphens is read, so that a
@@ -78,6 +78,7 @@ using VolumeUuid = TypedUuid<struct VolumeUuidTag>;
 using ReplicaUuid = TypedUuid<struct ReplicaUuidTag>;
 using ServerUuid = TypedUuid<struct ServerUuidTag>;
 using StoreUuid = TypedUuid<struct StoreUuidTag>;
+using SnapshotUuid = TypedUuid<struct SnapshotUuidTag>;
 
 static_assert(sizeof(VolumeUuid) == Uuid::kSize && std::is_trivially_copyable_v<VolumeUuid>);
 
