@@ -60,6 +60,11 @@ class IntrusiveList {
     return static_cast<T&>(*head_.next_);
   }
 
+  T& back() {
+    ASHLAR_CHECK(!empty());
+    return static_cast<T&>(*head_.previous_);
+  }
+
   void push_back(T& element) {
     ListHook<Tag>& hook = element;
     ASHLAR_CHECK(!hook.is_linked());
@@ -74,6 +79,12 @@ class IntrusiveList {
 
   T& pop_front() {
     T& element = front();
+    static_cast<ListHook<Tag>&>(element).unlink();
+    return element;
+  }
+
+  T& pop_back() {
+    T& element = back();
     static_cast<ListHook<Tag>&>(element).unlink();
     return element;
   }

@@ -1,0 +1,239 @@
+// The reading half of Replica.
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "common/log/log.h"
+#include "engine/layer_read.h"
+#include "engine/replica.h"
+
+namespace ashlar::engine {
+namespace {
+
+// A checksum that does not match may mean that the flusher wrote the block between our look at the
+// map and our read. It is looked up again so often before the flusher is held.
+constexpr int kTries = 3;
+
+}  // namespace
+
+// Where a part of a read comes from.
+struct Replica::ReadPiece {
+  enum class From : std::uint8_t { kMemory, kLog, kZeros, kLayers };
+
+  From from = From::kLayers;
+  BlockRange blocks;
+  Buffer payload;                        // kMemory
+  LogPosition position;                  // kLog
+  LogPin pin;                            // kLog
+  std::vector<std::uint32_t> checksums;  // kLog
+};
+
+Result<> Replica::verify(BlockIndex first, ByteSpan bytes,
+                         std::span<const std::uint32_t> checksums) const {
+  for (std::size_t i = 0; i < checksums.size(); ++i) {
+    if (checksum_.of(first + i, bytes.subspan(i * kBlockSize, kBlockSize)) != checksums[i]) {
+      return Error::data_loss("block {} of volume {} does not match its checksum", first + i,
+                              volume());
+    }
+  }
+  return {};
+}
+
+// What the index knows of the range at this moment; the rest is the layers'. Memory is compared
+// with its checksums here, once for every reader.
+Result<std::vector<Replica::ReadPiece>> Replica::pieces_of(BlockRange blocks, Lsn& newest) {
+  std::vector<ReadPiece> pieces;
+  Result<> verified;
+  index_.lookup(blocks, [&](const IndexRun& run) {
+    ReadPiece piece{.blocks = run.blocks};
+    if (!run.is_hole()) newest = std::max(newest, run.record->lsn);
+    if (run.is_discard()) {
+      piece.from = ReadPiece::From::kZeros;
+    } else if (run.in_memory()) {
+      piece.from = ReadPiece::From::kMemory;
+      piece.payload = run.payload();
+      if (verified.ok()) verified = verify(run.blocks.first, piece.payload.bytes(), run.checksums());
+    } else if (!run.is_hole()) {
+      piece.from = ReadPiece::From::kLog;
+      piece.position = run.position();
+      piece.pin = shared_.log->pin(piece.position);
+      const std::span<const std::uint32_t> checksums = run.checksums();
+      piece.checksums.assign(checksums.begin(), checksums.end());
+    }
+    pieces.push_back(std::move(piece));
+  });
+  if (!verified.ok()) {
+    fail(FaultCause::kMismatch, verified.error().with_context("a record in memory"));
+    return verified.error();
+  }
+  return pieces;
+}
+
+Task<Result<Buffer>> Replica::read(BlockRange blocks) {
+  const MonoTime begin = shared_.clock.now();
+  ASHLAR_CO_TRY(usable());
+  ASHLAR_CO_TRY(check_range(blocks));
+  if (blocks.count > kLargestRecordPayload / kBlockSize) {
+    co_return Error::invalid_argument("{} blocks are too many for one read", blocks.count);
+  }
+  Result<Buffer> bytes = co_await read_range(blocks, ReadView::kCommitted);
+  // The tail that it saw was dropped: what is there now is what it has to show.
+  while (!bytes.ok() && bytes.error().code() == ErrorCode::kAborted) {
+    bytes = co_await read_range(blocks, ReadView::kCommitted);
+  }
+  if (!bytes.ok()) co_return bytes.error();
+  shared_.metrics.reads.add();
+  shared_.metrics.read_bytes.add(blocks.count * kBlockSize);
+  shared_.metrics.read_seconds.observe(shared_.clock.now() - begin);
+  co_return std::move(*bytes);
+}
+
+Task<Result<Buffer>> Replica::read_range(BlockRange blocks, ReadView view) {
+  Lsn newest;
+  const ChainRef chain = head_chain_;
+  ASHLAR_CO_TRY_ASSIGN(std::vector<ReadPiece> pieces, pieces_of(blocks, newest));
+  Buffer into;
+  if (pieces.size() == 1 && pieces.front().from == ReadPiece::From::kMemory) {
+    shared_.metrics.reads_from_memory.add();
+    into = std::move(pieces.front().payload);
+  } else {
+    ASHLAR_CO_TRY_ASSIGN(into, shared_.pool.allocate(ByteCount(blocks.count * kBlockSize)));
+    for (const ReadPiece& piece : pieces) {
+      const MutableByteSpan part = into.bytes().subspan(
+          (piece.blocks.first - blocks.first) * kBlockSize, piece.blocks.count * kBlockSize);
+      switch (piece.from) {
+        case ReadPiece::From::kMemory:
+          std::memcpy(part.data(), piece.payload.data(), part.size());
+          break;
+        case ReadPiece::From::kZeros:
+          std::memset(part.data(), 0, part.size());
+          break;
+        case ReadPiece::From::kLog:
+          ASHLAR_CO_TRY(co_await read_from_log(piece, part));
+          break;
+        case ReadPiece::From::kLayers:
+          ASHLAR_CO_TRY(co_await read_layers(chain, piece.blocks, part));
+          break;
+      }
+    }
+  }
+  // What was read holds records up to `newest`, so nobody may see it before they are committed.
+  if (view == ReadView::kCommitted && newest > committed_.value()) {
+    ASHLAR_CO_TRY(co_await committed_.wait(newest));
+  }
+  co_return std::move(into);
+}
+
+Task<Result<>> Replica::read_from_log(const ReadPiece& piece, MutableByteSpan into) {
+  shared_.metrics.reads_from_log.add();
+  const Result<> read =
+      co_await shared_.log_file.read(shared_.ring.physical(piece.position), into);
+  Result<> good = read.ok() ? verify(piece.blocks.first, into, piece.checksums) : read;
+  // The log holds the record for us: whatever is wrong is wrong for good (L57).
+  if (!good.ok()) fail(FaultCause::kMismatch, good.error().with_context("a record of the log"));
+  co_return good;
+}
+
+Task<Result<>> Replica::read_layers(ChainRef chain, BlockRange blocks, MutableByteSpan into) {
+  for (std::uint64_t at = 0; at < blocks.count; at += kReadWindow) {
+    const BlockRange window{blocks.first + at, std::min(kReadWindow, blocks.count - at)};
+    const MutableByteSpan bytes = into.subspan(at * kBlockSize, window.count * kBlockSize);
+    bool done = false;
+    for (int i = 0; i < kTries && !done; ++i) {
+      ASHLAR_CO_TRY_ASSIGN(done, co_await try_read_layers(*chain, window, bytes));
+    }
+    if (!done) ASHLAR_CO_TRY(co_await read_held(*chain, window, bytes));
+  }
+  co_return Result<>();
+}
+
+Task<Result<bool>> Replica::try_read_layers(const Chain& chain, BlockRange blocks,
+                                            MutableByteSpan into) {
+  std::array<ResolvedBlock, kReadWindow> resolved;
+  const std::span<ResolvedBlock> some(resolved.data(), blocks.count);
+  ASHLAR_CO_TRY(co_await resolve(chain, blocks, some));
+  std::vector<std::uint32_t> bad;
+  ASHLAR_CO_TRY(co_await read_resolved(chain, blocks, some, into, bad));
+  if (!bad.empty()) shared_.metrics.read_retries.add();
+  co_return bad.empty();
+}
+
+// With the flusher held nothing moves: what does not match now is damage.
+Task<Result<>> Replica::read_held(const Chain& chain, BlockRange blocks, MutableByteSpan into) {
+  const Result<Mutex::Guard> held = co_await flush_lock_.lock();
+  if (!held.ok()) co_return held.error();
+  std::array<ResolvedBlock, kReadWindow> resolved;
+  const std::span<ResolvedBlock> some(resolved.data(), blocks.count);
+  ASHLAR_CO_TRY(co_await resolve(chain, blocks, some));
+  std::vector<std::uint32_t> bad;
+  ASHLAR_CO_TRY(co_await read_resolved(chain, blocks, some, into, bad));
+  Result<> outcome;
+  for (const std::uint32_t place : bad) {
+    const Result<> repaired = co_await repair_block(
+        chain, some[place].layer, blocks.first + place, some[place].info,
+        into.subspan(place * kBlockSize, kBlockSize));
+    if (!repaired.ok()) outcome = repaired;
+  }
+  co_return outcome;
+}
+
+// Asks for good bytes and writes them over the bad ones. The flush lock is held.
+Task<Result<>> Replica::repair_block(const Chain& chain, std::size_t layer, BlockIndex block,
+                                     BlockInfo info, MutableByteSpan into) {
+  Layer& owner = *chain[layer];
+  shared_.metrics.damaged_blocks.add();
+  const Error damage = Error::data_loss("block {} of volume {} is damaged in layer {} of {}", block,
+                                        volume(), owner.id().number, owner.id().creator);
+  ASHLAR_LOG_ERROR_EVERY(1s, LogFields{}.volume(volume().to_string()), "{}", damage.message());
+  Result<Buffer> good = Error::unavailable("nobody to ask for good bytes");
+  if (repair_source_ != nullptr) {
+    good = co_await repair_source_->fetch(volume(), {block, 1}, state_.flushed);
+  }
+  const BlockChecksum checksum(owner.volume());
+  const bool matches = good.ok() && good->size() == kBlockSize &&
+                       (info.state == BlockState::kDamaged ||
+                        checksum.of(block, good->bytes()) == info.checksum);
+  if (!matches) {
+    if (!state_.repair_needed) {
+      ASHLAR_CO_TRY(co_await change_state([](ReplicaState& state) { state.repair_needed = true; }));
+    }
+    co_return damage;
+  }
+  const ConstIoSlice slice(ByteSpan(good->bytes()));
+  const std::uint32_t sum = checksum.of(block, good->bytes());
+  ASHLAR_CO_TRY(co_await owner.write_blocks({block, 1}, {&slice, 1}));
+  ASHLAR_CO_TRY(co_await owner.mark_written({block, 1}, {&sum, 1}, Lsn()));
+  ASHLAR_CO_TRY(co_await owner.write_map());
+  ASHLAR_CO_TRY(co_await owner.sync());
+  std::memcpy(into.data(), good->data(), kBlockSize);
+  shared_.metrics.repaired_blocks.add();
+  co_return Result<>();
+}
+
+// Resolves when the flusher has reached the snapshot's record, so that its layer is complete.
+Task<Result<>> Replica::materialize(SnapshotUuid uuid) {
+  while (!layer_of(uuid)) {
+    if (!knows_snapshot(uuid)) {
+      co_return Error::not_found("volume {} has no snapshot {}", volume(), uuid);
+    }
+    const Lsn before = state_.flushed;
+    ASHLAR_CO_TRY(co_await flush_pass());
+    if (!layer_of(uuid) && state_.flushed == before) {
+      ASHLAR_CO_TRY(co_await stable_.wait(stable_.value().next()));
+    }
+  }
+  co_return Result<>();
+}
+
+Task<Result<Buffer>> Replica::read_snapshot(SnapshotUuid uuid, BlockRange blocks) {
+  ASHLAR_CO_TRY(usable());
+  ASHLAR_CO_TRY(check_range(blocks));
+  ASHLAR_CO_TRY(co_await materialize(uuid));
+  const ChainRef chain = chain_of(*layer_of(uuid));
+  ASHLAR_CO_TRY_ASSIGN(Buffer into, shared_.pool.allocate(ByteCount(blocks.count * kBlockSize)));
+  ASHLAR_CO_TRY(co_await read_layers(chain, blocks, into.bytes()));
+  co_return std::move(into);
+}
+
+}  // namespace ashlar::engine

@@ -1,0 +1,149 @@
+// How a replica comes back: records of the log, in whatever order copies have left them.
+#include <algorithm>
+#include <utility>
+
+#include "engine/replica.h"
+
+namespace ashlar::engine {
+namespace {
+
+bool is_data(RecordType type) {
+  return type == RecordType::kWrite || type == RecordType::kDiscard ||
+         type == RecordType::kWriteZeroes;
+}
+
+}  // namespace
+
+Result<> Replica::recover(const RecoveredRecord& record) {
+  const RecordHeader& header = record.header;
+  shared_.metrics.recovered_records.add();
+  if (header.type == RecordType::kTruncate) {
+    // Where more was flushed since, that is of the history that followed.
+    const Lsn kept = std::max(header.lsn, state_.flushed);
+    index_.truncate_after(kept);
+    std::erase_if(controls_, [kept](const Control& one) { return one.header.lsn > kept; });
+    std::erase_if(recovered_, [kept](const RecoveredLsn& one) { return one.lsn > kept; });
+    return {};
+  }
+  if (header.lsn <= state_.flushed) return {};
+  const bool is_write = header.type == RecordType::kWrite;
+  if (is_data(header.type)) {
+    index_.insert({.lsn = header.lsn,
+                   .kind = is_write ? RecordKind::kWrite : RecordKind::kDiscard,
+                   .blocks = {header.first_block, header.block_count},
+                   .payload_position = is_write ? record.payload : record.before.end,
+                   .checksums = shared_.checksums.copy(record.checksums)});
+  } else {
+    // A copy takes the place of what it copies.
+    std::erase_if(controls_, [&](const Control& one) { return one.header.lsn == header.lsn; });
+    controls_.push_back({.header = header,
+                         .position = record.before.end,
+                         .recovered_payload = record.payload,
+                         .checksums = {record.checksums.begin(), record.checksums.end()}});
+  }
+  const ByteCount need = is_write ? SpaceGuard::need_of(header.block_count) : ByteCount();
+  recovered_.push_back({header.lsn, header.epoch, header.previous_epoch, need});
+  return {};
+}
+
+// The payloads of controls are needed at once; those of writes stay in the log.
+Task<Result<>> Replica::load_controls() {
+  for (Control& control : controls_) {
+    const std::size_t length = control.header.payload_length;
+    if (length == 0) continue;
+    ASHLAR_CO_TRY_ASSIGN(Buffer bytes, shared_.pool.allocate(ByteCount(length)));
+    const std::uint64_t offset = shared_.ring.physical(control.recovered_payload);
+    ASHLAR_CO_TRY(co_await shared_.log_file.read(offset, bytes.bytes()));
+    ASHLAR_CO_TRY(verify(BlockIndex(), bytes.bytes(), control.checksums));
+    const ByteSpan all = std::as_const(bytes).bytes();
+    control.payload.assign(all.begin(), all.end());
+    control.checksums = {};
+  }
+  co_return Result<>();
+}
+
+Task<Result<>> Replica::finish_recovery() {
+  const auto by_lsn = [](const auto& a, const auto& b) { return a.lsn < b.lsn; };
+  std::sort(recovered_.begin(), recovered_.end(), by_lsn);
+  std::sort(controls_.begin(), controls_.end(), [](const Control& a, const Control& b) {
+    return a.header.lsn < b.header.lsn;
+  });
+  Result<> whole;
+  for (const RecoveredLsn& one : recovered_) {
+    if (one.lsn == last_lsn) continue;  // a copy
+    const bool follows = one.lsn == last_lsn.next() &&
+                         (one.previous == last_epoch || last_lsn == Lsn()) &&
+                         one.epoch >= last_epoch;
+    if (!follows) {
+      whole = Error::data_loss("record {} of epoch {} does not follow record {} of epoch {}",
+                               one.lsn, one.epoch, last_lsn, last_epoch);
+      break;
+    }
+    note_epoch(one.epoch, one.lsn);
+    last_lsn = one.lsn;
+    last_epoch = one.epoch;
+    promise_space(one.lsn, one.need);
+  }
+  recovered_ = {};
+  if (whole.ok()) whole = co_await load_controls();
+  if (!whole.ok()) {
+    fail(FaultCause::kLogDamage, whole.error());
+    co_return Result<>();
+  }
+  refresh_size();
+  written_.advance(last_lsn);
+  durable_.advance(last_lsn);
+  if (has_unflushed()) shared_.dirty.set();
+  co_return Result<>();
+}
+
+Task<Result<>> Replica::condemn(const Error& error) {
+  ASHLAR_CO_TRY(co_await change_state([](ReplicaState& state) {
+    state.candidate = false;
+    state.repair_needed = true;
+  }));
+  fail(FaultCause::kLogDamage, error);
+  co_return Result<>();
+}
+
+Task<Result<>> Replica::quiesce() {
+  const Result<Mutex::Guard> held = co_await flush_lock_.lock();
+  if (!held.ok()) co_return held.error();
+  const Result<Mutex::Guard> guard = co_await state_lock_.lock();
+  if (!guard.ok()) co_return guard.error();
+  while (placing_ > 0) {
+    none_placing_.reset();
+    ASHLAR_CO_TRY(co_await none_placing_.wait());
+  }
+  // Truncations and copies are on their way too: the log's last batch has them.
+  if (shared_.log != nullptr) (void)co_await shared_.log->quiesce();
+  co_return Result<>();
+}
+
+Task<Result<std::unique_ptr<Replica>>> Replica::clone(SnapshotUuid snapshot, std::string path,
+                                                      ReplicaUuid clone_replica,
+                                                      VolumeUuid clone_volume) {
+  ASHLAR_CO_TRY(co_await materialize(snapshot));
+  // No merge may move layers while the clone's state names them.
+  const Result<Mutex::Guard> held = co_await flush_lock_.lock();
+  if (!held.ok()) co_return held.error();
+  std::optional<std::uint32_t> at = layer_of(snapshot);
+  if (!at) co_return Error::not_found("volume {} has no snapshot {}", volume(), snapshot);
+  ReplicaState state{.replica = clone_replica,
+                     .volume = clone_volume,
+                     .size_blocks = state_.size_blocks,
+                     .next_layer = 1};
+  state.layers.push_back({.id = {clone_replica, 0}, .volume = clone_volume});
+  while (at) {
+    state.layers.back().parent = static_cast<std::uint32_t>(state.layers.size());
+    LayerState layer = state_.layers[*at];
+    at = layer.parent;
+    layer.parent.reset();
+    layer.snapshot.reset();
+    layer.merging = false;
+    state.layers.push_back(layer);
+  }
+  co_return co_await create(shared_, std::move(path), std::move(state));
+}
+
+}  // namespace ashlar::engine

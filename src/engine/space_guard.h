@@ -1,0 +1,66 @@
+// SpaceGuard: refuses new writes before the file system is full, so that what was acknowledged can
+// still be flushed (L12). It asks the file system from time to time and counts in between: a write
+// needs at most its payload and one map page per chunk it touches.
+//
+//   promised   bytes that unflushed records may still take up; grows with appends, shrinks when
+//              they are flushed
+//   free       what the file system had when it was last asked
+//
+// A write is admitted while promised + its need + reserve <= free. When space comes back, refresh()
+// finds out and writes are admitted again. Reads and discards never ask.
+//
+// Belongs to its executor's thread.
+#pragma once
+
+#include <string>
+
+#include "common/base/result.h"
+#include "common/base/strong.h"
+#include "common/runtime/clock.h"
+#include "common/runtime/file.h"
+#include "common/runtime/task.h"
+
+namespace ashlar::engine {
+
+class SpaceGuard {
+ public:
+  SpaceGuard(FileSystem& files, Clock& clock, std::string directory, ByteCount reserve)
+      : files_(files), clock_(clock), directory_(std::move(directory)), reserve_(reserve) {}
+
+  // What a write of so many blocks may take up.
+  static ByteCount need_of(std::uint64_t blocks) {
+    return ByteCount(blocks * 4096 + (blocks / 16 + 2) * 4096);
+  }
+
+  bool admits(ByteCount need) const {
+    return known_ && promised_ + need + reserve_ <= free_;
+  }
+  void promise(ByteCount need) { promised_ += need; }
+  // The records were flushed, or dropped.
+  void settle(ByteCount need) { promised_ -= need; }
+
+  // Asks the file system, unless it was asked a moment ago; one question at a time.
+  Task<Result<>> refresh();
+  // True when the last answer may be out of date because much was written since.
+  bool is_stale() const { return !known_ || promised_ > promised_then_ + kStaleAfter; }
+
+  ByteCount free() const { return free_; }
+  ByteCount promised() const { return promised_; }
+
+ private:
+  static constexpr ByteCount kStaleAfter{32 << 20};
+  static constexpr Duration kShortest = 100ms;
+
+  FileSystem& files_;
+  Clock& clock_;
+  const std::string directory_;
+  const ByteCount reserve_;
+  ByteCount free_;
+  ByteCount promised_;
+  ByteCount promised_then_;
+  bool known_ = false;
+  bool asking_ = false;
+  MonoTime asked_;
+};
+
+}  // namespace ashlar::engine

@@ -1,0 +1,572 @@
+#include "engine/store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/log/log.h"
+#include "common/runtime/timeout.h"
+
+namespace ashlar::engine {
+namespace {
+
+constexpr std::string_view kNewSuffix = ".new";
+constexpr std::string_view kDeletingSuffix = ".deleting";
+// Between two attempts when the disk is full.
+constexpr Duration kSpaceRetry = 1s;
+
+std::string in(const StoreOptions& options, std::string_view name) {
+  return fmt::format("{}/{}", options.directory, name);
+}
+
+Task<Result<>> wait_for(Event& event) {
+  co_return co_await event.wait();
+}
+
+Task<Result<>> make_directories(FileSystem& files, const StoreOptions& options) {
+  for (const char* name : {"", "replicas", "layers", "quarantine"}) {
+    const std::string path = *name == 0 ? options.directory : in(options, name);
+    const Result<> made = co_await files.make_directory(path);
+    if (!made.ok() && made.error().code() != ErrorCode::kAlreadyExists) co_return made;
+  }
+  co_return Result<>();
+}
+
+Task<Result<>> check_empty(FileSystem& files, const StoreOptions& options) {
+  ASHLAR_CO_TRY_ASSIGN(const std::vector<DirectoryEntry> entries,
+                       co_await files.list(options.directory));
+  for (const DirectoryEntry& entry : entries) {
+    if (entry.name == "superblock") {
+      co_return Error::already_exists("{} is a store already", options.directory);
+    }
+    const bool ours = entry.name == "replicas" || entry.name == "layers" ||
+                      entry.name == "quarantine" || entry.name == "owner" || entry.name == "log" ||
+                      entry.name == "superblock.new" || entry.name == "lost+found";
+    if (!ours) {
+      co_return Error::failed_precondition(
+          "{} holds {}: a store is made in an empty directory only", options.directory, entry.name);
+    }
+  }
+  co_return Result<>();
+}
+
+}  // namespace
+
+// --- making and opening --------------------------------------------------------------------------
+
+// The superblock's name comes last: until it is there the directory is no store, and format() may
+// be run again.
+Task<Result<>> Store::format(Runtime runtime, StoreOptions options, StoreUuid uuid) {
+  FileSystem& files = runtime.files;
+  ASHLAR_CO_TRY(LogRing::check(options.log_capacity, options.smallest_log));
+  if (options.server.is_nil() || uuid.is_nil()) {
+    co_return Error::invalid_argument("a store needs a uuid and the uuid of its server");
+  }
+  ASHLAR_CO_TRY(co_await make_directories(files, options));
+  ASHLAR_CO_TRY(co_await check_empty(files, options));
+  ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<File> owner_file,
+                       co_await files.open(in(options, "owner"), OpenMode::kCreate));
+  ASHLAR_CO_TRY(co_await owner_file->lock());
+  const std::vector<std::byte> owner = encode_owner_record({options.server, 0});
+  ASHLAR_CO_TRY_ASSIGN(const std::unique_ptr<SlotFile> owner_slots,
+                       co_await SlotFile::format(std::move(owner_file), kOwnerFormat, owner));
+  ASHLAR_CO_TRY_ASSIGN(const std::unique_ptr<File> log,
+                       co_await files.open(in(options, "log"), OpenMode::kCreate));
+  ASHLAR_CO_TRY(co_await prepare_log(*log, options.log_capacity));
+  const StoreState state{
+      .store = uuid, .server = options.server, .log_capacity = options.log_capacity};
+  ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<File> superblock_file,
+                       co_await files.open(in(options, "superblock.new"), OpenMode::kCreate));
+  const std::vector<std::byte> body = encode_store_state(state);
+  ASHLAR_CO_TRY_ASSIGN(
+      const std::unique_ptr<SlotFile> superblock,
+      co_await SlotFile::format(std::move(superblock_file), kSuperblockFormat, body));
+  ASHLAR_CO_TRY(co_await files.sync_directory(options.directory));
+  ASHLAR_CO_TRY(
+      co_await files.rename(in(options, "superblock.new"), in(options, "superblock")));
+  co_return co_await files.sync_directory(options.directory);
+}
+
+Task<Result<Store::Files>> Store::open_files(Runtime runtime, StoreOptions options) {
+  FileSystem& fs = runtime.files;
+  Result<std::unique_ptr<File>> superblock =
+      co_await fs.open(in(options, "superblock"), OpenMode::kExisting);
+  if (!superblock.ok()) {
+    if (superblock.error().code() != ErrorCode::kNotFound) co_return superblock.error();
+    co_return Error::not_found("{} is not a store", options.directory);
+  }
+  Files files;
+  ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<File> owner_file,
+                       co_await fs.open(in(options, "owner"), OpenMode::kExisting));
+  if (const Result<> locked = co_await owner_file->lock(); !locked.ok()) {
+    co_return locked.error().with_context(
+        fmt::format("{} is open in another process", options.directory));
+  }
+  ASHLAR_CO_TRY_ASSIGN(files.owner, co_await SlotFile::open(std::move(owner_file), kOwnerFormat));
+  ASHLAR_CO_TRY_ASSIGN(const OwnerRecord owner, decode_owner_record(files.owner->body()));
+  ASHLAR_CO_TRY_ASSIGN(files.superblock,
+                       co_await SlotFile::open(std::move(*superblock), kSuperblockFormat));
+  ASHLAR_CO_TRY_ASSIGN(files.state, decode_store_state(files.superblock->body()));
+  const bool is_ours = owner.server == options.server && files.state.server == options.server;
+  if (!is_ours && !options.take_over) {
+    co_return Error::failed_precondition(
+        "{} belongs to server {}, this is server {}: it takes an explicit takeover to open it",
+        options.directory, files.state.server, options.server);
+  }
+  ASHLAR_CO_TRY_ASSIGN(files.log, co_await fs.open(in(options, "log"), OpenMode::kExisting));
+  ASHLAR_CO_TRY_ASSIGN(const ByteCount size, co_await files.log->size());
+  if (size != files.state.log_capacity) {
+    co_return Error::data_loss("the log of {} has {} bytes, the superblock says {}",
+                               options.directory, size.value(), files.state.log_capacity.value());
+  }
+  // Only now is anything written.
+  ASHLAR_CO_TRY(co_await files.owner->store(
+      encode_owner_record({options.server, owner.incarnation + 1})));
+  if (!is_ours) {
+    files.state.server = options.server;
+    ASHLAR_CO_TRY(co_await files.superblock->store(encode_store_state(files.state)));
+  }
+  co_return files;
+}
+
+Store::Store(Runtime runtime, BufferPool& pool, StoreOptions options, MetricRegistry* registry,
+             Files files)
+    : runtime_(runtime),
+      options_(std::move(options)),
+      files_(std::move(files)),
+      state_(files_.state),
+      cache_(pool, options_.map_memory),
+      layers_(runtime.files, cache_, in(options_, "layers")),
+      space_(runtime.files, runtime.clock, options_.directory, options_.space_reserve),
+      metrics_(registry, {{"store", state_.store.to_string()}}),
+      shared_{.clock = runtime.clock,
+              .pool = pool,
+              .layers = layers_,
+              .metrics = metrics_,
+              .options = options_,
+              .space = space_,
+              .ring = LogRing(state_.log_capacity),
+              .log_file = *files_.log},
+      log_scope_(runtime.executor),
+      work_scope_(runtime.executor) {}
+
+Store::~Store() {
+  ASHLAR_CHECK(!is_open_ || runtime_.executor.abandoned(), "a store must be closed");
+}
+
+Task<Result<std::unique_ptr<Store>>> Store::open(Runtime runtime, BufferPool& pool,
+                                                 StoreOptions options, MetricRegistry* registry) {
+  const MonoTime begin = runtime.clock.now();
+  ASHLAR_CO_TRY_ASSIGN(Files files, co_await open_files(runtime, options));
+  std::unique_ptr<Store> store(
+      new Store(runtime, pool, std::move(options), registry, std::move(files)));
+  ASHLAR_CO_TRY(co_await store->space_.refresh());
+  ASHLAR_CO_TRY(co_await store->open_replicas());
+  ASHLAR_CO_TRY(co_await store->recover());
+  store->start();
+  store->metrics_.recovery_seconds.observe(runtime.clock.now() - begin);
+  co_return store;
+}
+
+Task<Result<>> Store::open_replicas() {
+  ASHLAR_CO_TRY_ASSIGN(const std::vector<DirectoryEntry> entries,
+                       co_await runtime_.files.list(replica_directory()));
+  std::vector<std::string> deleting;
+  for (const DirectoryEntry& entry : entries) {
+    if (entry.name.ends_with(kNewSuffix)) {
+      // Never had its name, so nobody was told of it.
+      ASHLAR_CO_TRY(co_await runtime_.files.remove(replica_directory() + "/" + entry.name));
+    } else if (entry.name.ends_with(kDeletingSuffix)) {
+      deleting.push_back(entry.name);
+    } else {
+      ASHLAR_CO_TRY(co_await open_replica(entry.name));
+    }
+  }
+  for (const std::string& name : deleting) {
+    const Result<> finished = co_await finish_deletion(name);
+    if (!finished.ok()) unreadable_.push_back({name, finished.error()});
+  }
+  co_return Result<>();
+}
+
+Task<Result<>> Store::open_replica(std::string name) {
+  Result<std::unique_ptr<Replica>> replica =
+      co_await Replica::open(shared_, replica_directory() + "/" + name);
+  if (replica.ok() && (*replica)->uuid().to_string() != name) {
+    replica = Error::data_loss("it holds the state of replica {}", (*replica)->uuid());
+  }
+  if (!replica.ok()) {
+    ASHLAR_LOG_ERROR("replica {} cannot be opened and is left as it is: {}", name,
+                     replica.error().message());
+    // Whatever it refers to must stay.
+    layers_.keep_all();
+    unreadable_.push_back({std::move(name), replica.error()});
+    co_return Result<>();
+  }
+  const ReplicaUuid uuid = (*replica)->uuid();
+  replicas_.emplace(uuid, std::move(*replica));
+  co_return Result<>();
+}
+
+Task<Result<>> Store::recover() {
+  const LogReader::VolumeOf volume_of =
+      [this](const ReplicaUuid& uuid) -> std::optional<VolumeUuid> {
+    const auto found = replicas_.find(uuid);
+    if (found == replicas_.end()) return std::nullopt;
+    return found->second->volume();
+  };
+  const LogReader::Deliver deliver = [this](const RecoveredRecord& record) -> Result<> {
+    const auto found = replicas_.find(record.header.replica);
+    return found == replicas_.end() ? Result<>() : found->second->recover(record);
+  };
+  LogReader reader(*files_.log, {.store = state_.store, .capacity = state_.log_capacity});
+  ASHLAR_CO_TRY_ASSIGN(recovery_, co_await reader.recover(state_.log, volume_of, deliver));
+  for (const auto& [uuid, replica] : replicas_) {
+    ASHLAR_CO_TRY(co_await replica->finish_recovery());
+    if (recovery_.verdict != LogVerdict::kDamage) continue;
+    ASHLAR_CO_TRY(co_await replica->condemn(Error::data_loss(
+        "the log breaks at {}, it was durable up to {}", recovery_.chain.end,
+        recovery_.durable_bound)));
+  }
+  const LogPosition tail = state_.log.chain.end;
+  ASHLAR_CO_TRY(co_await store_checkpoint(recovery_.checkpoint_of(state_.log.chain)));
+  shared_.log = std::make_unique<LogWriter>(
+      runtime_.clock, *files_.log,
+      LogWriterOptions{.store = state_.store,
+                       .capacity = state_.log_capacity,
+                       .durability = options_.durability,
+                       .seal_delay = options_.seal_delay,
+                       .reserve = shared_.log_reserve()},
+      recovery_.start_of(tail));
+  co_return Result<>();
+}
+
+Task<Result<>> Store::store_checkpoint(LogCheckpoint checkpoint) {
+  StoreState next = state_;
+  next.log = checkpoint;
+  ASHLAR_CO_TRY(co_await files_.superblock->store(encode_store_state(next)));
+  state_ = next;
+  co_return Result<>();
+}
+
+void Store::start() {
+  is_open_ = true;
+  log_scope_.spawn(run_log());
+  work_scope_.spawn(flush_loop());
+  work_scope_.spawn(merge_loop());
+}
+
+Task<Result<>> Store::run_log() {
+  const Result<> ended = co_await shared_.log->run();
+  if (ended.ok()) co_return Result<>();
+  for (const auto& [uuid, replica] : replicas_) replica->fail(FaultCause::kLogWrite, ended.error());
+  co_return Result<>();
+}
+
+Task<Result<>> Store::close() {
+  ASHLAR_CHECK(is_open_);
+  work_scope_.cancel();
+  (void)co_await work_scope_.join();
+  Result<> outcome = co_await checkpoint();
+  shared_.log->close();
+  (void)co_await log_scope_.join();
+  is_open_ = false;
+  if (outcome.ok() && shared_.log->failure()) outcome = *shared_.log->failure();
+  replicas_.clear();
+  co_return outcome;
+}
+
+// --- replicas ------------------------------------------------------------------------------------
+
+std::string Store::replica_path(const ReplicaUuid& uuid) const {
+  return fmt::format("{}/{}", replica_directory(), uuid);
+}
+
+Replica* Store::find(ReplicaUuid uuid) {
+  const auto found = replicas_.find(uuid);
+  return found == replicas_.end() ? nullptr : found->second.get();
+}
+
+std::vector<Replica*> Store::replicas() {
+  std::vector<Replica*> all;
+  for (const auto& [uuid, replica] : replicas_) all.push_back(replica.get());
+  return all;
+}
+
+Task<Result<Replica*>> Store::create_replica(ReplicaSpec spec) {
+  const Result<Mutex::Guard> guard = co_await names_lock_.lock();
+  if (!guard.ok()) co_return guard.error();
+  ASHLAR_CO_TRY(check_new(spec));
+  ReplicaState state{.replica = spec.replica,
+                     .volume = spec.volume,
+                     .size_blocks = spec.size_blocks,
+                     .next_layer = 1};
+  state.layers.push_back({.id = {spec.replica, 0}, .volume = spec.volume});
+  ASHLAR_CO_TRY_ASSIGN(
+      std::unique_ptr<Replica> replica,
+      co_await Replica::create(shared_, replica_path(spec.replica), std::move(state)));
+  Replica* made = replica.get();
+  replicas_.emplace(spec.replica, std::move(replica));
+  co_return made;
+}
+
+Task<Result<Replica*>> Store::clone_replica(Replica& parent, SnapshotUuid snapshot,
+                                            ReplicaSpec spec) {
+  const Result<Mutex::Guard> guard = co_await names_lock_.lock();
+  if (!guard.ok()) co_return guard.error();
+  spec.size_blocks = parent.size_blocks();
+  ASHLAR_CO_TRY(check_new(spec));
+  ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<Replica> replica,
+                       co_await parent.clone(snapshot, replica_path(spec.replica), spec.replica,
+                                             spec.volume));
+  Replica* made = replica.get();
+  replicas_.emplace(spec.replica, std::move(replica));
+  co_return made;
+}
+
+Result<> Store::check_new(const ReplicaSpec& spec) const {
+  if (spec.replica.is_nil() || spec.volume.is_nil()) {
+    return Error::invalid_argument("a replica needs a uuid and its volume's uuid");
+  }
+  if (spec.size_blocks == 0 || spec.size_blocks > kLargestVolumeBlocks) {
+    return Error::invalid_argument("a volume of {} blocks: 1 to {} are possible", spec.size_blocks,
+                                   kLargestVolumeBlocks);
+  }
+  const std::string name = spec.replica.to_string();
+  const bool unreadable = std::any_of(
+      unreadable_.begin(), unreadable_.end(),
+      [&](const UnreadableReplica& one) { return one.name.starts_with(name); });
+  if (replicas_.contains(spec.replica) || unreadable) {
+    return Error::already_exists("replica {} is in {} already", spec.replica, options_.directory);
+  }
+  return {};
+}
+
+Task<Result<>> Store::delete_replica(ReplicaUuid uuid) {
+  const Result<Mutex::Guard> guard = co_await names_lock_.lock();
+  if (!guard.ok()) co_return guard.error();
+  const auto found = replicas_.find(uuid);
+  if (found == replicas_.end()) {
+    co_return Error::not_found("there is no replica {} in {}", uuid, options_.directory);
+  }
+  // Out of the flusher's sight first.
+  std::unique_ptr<Replica> replica = std::move(found->second);
+  replicas_.erase(found);
+  ASHLAR_CO_TRY(co_await replica->quiesce());
+  const std::string path = replica_path(uuid);
+  const std::string deleting = path + std::string(kDeletingSuffix);
+  ASHLAR_CO_TRY(co_await runtime_.files.rename(path, deleting));
+  ASHLAR_CO_TRY(co_await runtime_.files.sync_directory(replica_directory()));
+  replica.reset();
+  ASHLAR_CO_TRY(co_await finish_deletion(uuid.to_string() + std::string(kDeletingSuffix)));
+  // Layers it shared may have been waited for by those who made them.
+  shared_.merge_wanted.set();
+  co_return co_await finish_other_deletions();
+}
+
+// Removes the layers that a deleted replica made, and then its state; what a clone still needs
+// stays, and the state with it.
+Task<Result<>> Store::finish_deletion(std::string name) {
+  const std::string path = replica_directory() + "/" + name;
+  ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<File> file,
+                       co_await runtime_.files.open(path, OpenMode::kExisting));
+  ASHLAR_CO_TRY_ASSIGN(const std::unique_ptr<SlotFile> slots,
+                       co_await SlotFile::open(std::move(file), kReplicaFormat));
+  ASHLAR_CO_TRY_ASSIGN(const ReplicaState state, decode_replica_state(slots->body()));
+  std::vector<LayerId> own;
+  for (const LayerState& layer : state.layers) {
+    if (layer.id.creator == state.replica) own.push_back(layer.id);
+  }
+  for (const std::uint64_t number : state.dropped) own.push_back({state.replica, number});
+  bool all = true;
+  for (const LayerId& id : own) {
+    if (!layers_.may_remove(id)) {
+      all = false;
+    } else {
+      ASHLAR_CO_TRY(co_await layers_.remove(id));
+    }
+  }
+  if (!all) {
+    deleting_.insert(name);
+    co_return Result<>();
+  }
+  deleting_.erase(name);
+  ASHLAR_CO_TRY(co_await runtime_.files.remove(path));
+  co_return co_await runtime_.files.sync_directory(replica_directory());
+}
+
+Task<Result<>> Store::finish_other_deletions() {
+  for (const std::string& name : std::set<std::string>(deleting_)) {
+    ASHLAR_CO_TRY(co_await finish_deletion(name));
+  }
+  co_return Result<>();
+}
+
+// --- background ----------------------------------------------------------------------------------
+
+Task<Result<>> Store::flush_loop() {
+  while (true) {
+    ASHLAR_CO_TRY(co_await wait_for_work());
+    const Result<bool> flushed = co_await flush_round();
+    if (!flushed.ok()) co_return flushed.error();
+    if (*flushed) continue;
+    // The disk is full. What was accepted is in the log; it is tried again.
+    ASHLAR_CO_TRY(co_await sleep_for(runtime_.clock, kSpaceRetry));
+    ASHLAR_CO_TRY(co_await space_.refresh());
+    shared_.dirty.set();
+    shared_.urgent.set();
+  }
+}
+
+Task<Result<>> Store::wait_for_work() {
+  ASHLAR_CO_TRY(co_await shared_.dirty.wait());
+  const Result<> urgent =
+      co_await with_timeout(runtime_.clock, options_.flush_delay, wait_for(shared_.urgent));
+  if (!urgent.ok() && urgent.error().code() != ErrorCode::kDeadlineExceeded) co_return urgent;
+  shared_.dirty.reset();
+  shared_.urgent.reset();
+  co_return Result<>();
+}
+
+// One pass over every replica that has something to flush, then the checkpoint. False when there
+// was no space. A replica's own trouble is its own: the others go on.
+Task<Result<bool>> Store::flush_round() {
+  ASHLAR_CO_TRY(co_await sync_buffered());
+  bool has_space = true;
+  for (Replica* replica : replicas()) {
+    // It may have been deleted while others were flushed.
+    if (find_pointer(replica) == nullptr || !replica->has_work()) continue;
+    const Result<> passed = co_await replica->flush_pass();
+    if (passed.ok()) continue;
+    if (passed.error().code() == ErrorCode::kCancelled) co_return passed.error();
+    if (passed.error().code() == ErrorCode::kResourceExhausted) has_space = false;
+  }
+  ASHLAR_CO_TRY(co_await advance_tail());
+  ASHLAR_CO_TRY(co_await free_tail());
+  (void)co_await space_.refresh();
+  metrics_.log_fill.set(shared_.log->fill_ratio());
+  metrics_.payload_bytes.set(shared_.payload_bytes);
+  // A pass ends at a snapshot: the rest is next.
+  for (Replica* replica : replicas()) {
+    if (replica->has_work()) shared_.dirty.set();
+  }
+  co_return has_space;
+}
+
+// Buffered records become durable, and may be flushed, at the latest now.
+Task<Result<>> Store::sync_buffered() {
+  if (options_.durability == LogDurability::kDurable || shared_.log->failure()) {
+    co_return Result<>();
+  }
+  std::vector<std::pair<ReplicaUuid, Lsn>> written;
+  for (Replica* replica : replicas()) {
+    if (replica->durable_lsn() < replica->written_lsn()) {
+      written.emplace_back(replica->uuid(), replica->written_lsn());
+    }
+  }
+  if (written.empty()) co_return Result<>();
+  const Result<> synced = co_await shared_.log->sync();
+  if (!synced.ok()) co_return Result<>();  // the log's own failure tells the replicas
+  for (const auto& [uuid, lsn] : written) {
+    if (Replica* replica = find(uuid); replica != nullptr) replica->note_durable(lsn);
+  }
+  co_return Result<>();
+}
+
+Task<Result<>> Store::advance_tail() {
+  const Result<Mutex::Guard> guard = co_await checkpoint_lock_.lock();
+  if (!guard.ok()) co_return guard.error();
+  LogWriter& log = *shared_.log;
+  if (log.failure()) co_return Result<>();
+  // What is not written yet has no position; it comes behind this.
+  LogPosition needed = log.durable_end();
+  for (const auto& [uuid, replica] : replicas_) {
+    const std::optional<LogPosition> oldest = replica->oldest_position();
+    if (oldest) needed = std::min(needed, *oldest);
+  }
+  const std::optional<ChainPoint> point = log.checkpoint_at(needed);
+  if (!point || point->end <= state_.log.chain.end) co_return Result<>();
+  LogCheckpoint checkpoint = state_.log;
+  checkpoint.chain = *point;
+  checkpoint.durable_bound = log.durable_end();
+  const Result<> stored = co_await store_checkpoint(checkpoint);
+  if (!stored.ok()) {
+    // The log cannot reuse anything any more; it fills, and its writers learn why.
+    for (const auto& [uuid, replica] : replicas_) {
+      replica->fail(FaultCause::kStateWrite, stored.error().with_context("the superblock"));
+    }
+    co_return Result<>();
+  }
+  log.release_up_to(point->end);
+  co_return Result<>();
+}
+
+// Records of volumes that stand still are appended again when they hold the tail of a log that is
+// half full.
+Task<Result<>> Store::free_tail() {
+  LogWriter& log = *shared_.log;
+  if (log.failure() || shared_.fill() < 0.5) co_return Result<>();
+  const LogPosition before = log.tail() + shared_.ring.capacity() / 8;
+  bool any = false;
+  for (Replica* replica : replicas()) {
+    if (find_pointer(replica) == nullptr || replica->fault()) continue;
+    const std::optional<LogPosition> oldest = replica->oldest_position();
+    if (!oldest || *oldest >= before || replica->has_work()) continue;
+    any = true;
+    const Result<> moved = co_await replica->move_pending(before);
+    if (!moved.ok() && moved.error().code() == ErrorCode::kCancelled) co_return moved;
+  }
+  if (any) co_return co_await advance_tail();
+  co_return Result<>();
+}
+
+Task<Result<>> Store::checkpoint() {
+  ASHLAR_CO_TRY(co_await sync_buffered());
+  Result<> outcome;
+  for (Replica* replica : replicas()) {
+    if (replica->fault()) continue;
+    const Result<> flushed = co_await replica->flush_all();
+    if (!flushed.ok()) outcome = flushed;
+  }
+  ASHLAR_CO_TRY(co_await advance_tail());
+  co_return outcome;
+}
+
+Task<Result<>> Store::merge_loop() {
+  shared_.merge_wanted.set();
+  while (true) {
+    ASHLAR_CO_TRY(co_await shared_.merge_wanted.wait());
+    shared_.merge_wanted.reset();
+    bool more = true;
+    while (more) {
+      ASHLAR_CO_TRY_ASSIGN(more, co_await merge_round());
+      co_await yield();
+    }
+  }
+}
+
+Task<Result<bool>> Store::merge_round() {
+  bool more = false;
+  for (Replica* replica : replicas()) {
+    if (find_pointer(replica) == nullptr) continue;
+    const Result<bool> step = co_await replica->merge_step();
+    if (step.ok()) {
+      more = more || *step;
+    } else if (step.error().code() == ErrorCode::kCancelled) {
+      co_return step.error();
+    } else {
+      // Without space, or with a fault of its own: somebody else may go on, this one later.
+      ASHLAR_LOG_WARN_EVERY(10s, LogFields{}.with("replica", replica->uuid()),
+                            "a merge of layers has to wait: {}", step.error().message());
+    }
+  }
+  co_return more;
+}
+
+Replica* Store::find_pointer(const Replica* replica) {
+  for (const auto& [uuid, one] : replicas_) {
+    if (one.get() == replica) return one.get();
+  }
+  return nullptr;
+}
+
+}  // namespace ashlar::engine

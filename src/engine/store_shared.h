@@ -1,0 +1,47 @@
+// StoreShared: what the replicas of a store have in common. Owned by the Store, outlives them.
+#pragma once
+
+#include <memory>
+
+#include "common/base/buffer.h"
+#include "common/runtime/clock.h"
+#include "common/runtime/sync.h"
+#include "engine/engine_metrics.h"
+#include "engine/layer_table.h"
+#include "engine/log_writer.h"
+#include "engine/space_guard.h"
+#include "engine/store_options.h"
+
+namespace ashlar::engine {
+
+struct StoreShared {
+  Clock& clock;
+  BufferPool& pool;
+  LayerTable& layers;
+  EngineMetrics& metrics;
+  const StoreOptions& options;
+  SpaceGuard& space;
+  const LogRing ring;
+  File& log_file;
+  std::unique_ptr<LogWriter> log{};  // once recovery is over
+
+  // Kept for records that are appended again and for what the log says of itself.
+  ByteCount log_reserve() const { return ByteCount(ring.capacity() / 8 / 4096 * 4096); }
+  // How full the log is for appends: 1 when they have to wait.
+  double fill() const {
+    const double usable = 1.0 - static_cast<double>(log_reserve().value()) /
+                                    static_cast<double>(ring.capacity());
+    return log->fill_ratio() / usable;
+  }
+
+  // Bytes of payload that the replicas' indexes hold.
+  ByteCount payload_bytes{};
+  ByteCount unstable_bytes{};  // what records > stable may need, all replicas together
+  // Something waits to be flushed; it should not wait any longer.
+  Event dirty{};
+  Event urgent{};
+  // Set when a layer can be merged or removed.
+  Event merge_wanted{};
+};
+
+}  // namespace ashlar::engine
