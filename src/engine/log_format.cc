@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "common/base/crc32c.h"
+#include "engine/format_fields.h"
 
 namespace ashlar::engine {
 namespace {
@@ -55,10 +56,6 @@ constexpr std::size_t kStoreOffset = offsetof(BatchHeaderLayout, store);
 constexpr std::size_t kPositionOffset = offsetof(BatchHeaderLayout, position);
 constexpr std::size_t kReservedTail = kBatchHeaderSize - offsetof(BatchHeaderLayout, reserved1);
 
-// Positions and generations of a log that anybody has written stay far below; what is above would
-// overflow when it is counted on.
-constexpr std::uint64_t kLargestNumber = std::numeric_limits<std::uint64_t>::max() / 2;
-
 std::uint32_t header_crc(ByteSpan header_part) {
   const std::uint32_t front = crc32c(header_part.first(kBatchCrcOffset));
   return crc32c(header_part.subspan(kBatchCrcOffset + 4), front);
@@ -66,16 +63,6 @@ std::uint32_t header_crc(ByteSpan header_part) {
 
 bool is_block_multiple(std::uint64_t length) {
   return length % kBlockSize == 0;
-}
-
-bool is_zero(ByteSpan bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
-}
-
-template <class Id>
-Id read_uuid(ByteReader& reader) {
-  const ByteSpan bytes = reader.bytes(Uuid::kSize);
-  return bytes.empty() ? Id() : Id(std::span<const std::byte, Uuid::kSize>(bytes));
 }
 
 void write_record(ByteWriter& out, const RecordHeader& record) {

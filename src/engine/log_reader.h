@@ -51,6 +51,8 @@ struct LogCheckpoint {
   LogGeneration generation;
   LogPosition generation_start;
   LogPosition durable_bound;  // the log is known to be durable up to here
+
+  friend bool operator==(const LogCheckpoint&, const LogCheckpoint&) = default;
 };
 
 enum class LogVerdict : std::uint8_t {

@@ -2,7 +2,9 @@
 // their SlotFiles. docs/formats/store.md draws them; this is their only code.
 //
 // Decoding believes nothing: every count is bounded before it is used, and what is accepted encodes
-// to the same bytes again.
+// to the same bytes again. What is refused is kDataLoss and says why. Encoding checks the same (a
+// broken invariant is fatal): what would be refused at the next start is never written (L13). Who
+// is about to change a state because somebody asked for it asks check_replica_state() before.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +43,8 @@ struct StoreState {
 
   friend bool operator==(const StoreState&, const StoreState&) = default;
 };
+// The uuids name something; the capacity is one that a LogRing takes; positions are whole blocks.
+Result<> check_store_state(const StoreState& state);
 std::vector<std::byte> encode_store_state(const StoreState& state);
 Result<StoreState> decode_store_state(ByteSpan body);
 
@@ -50,6 +54,7 @@ struct OwnerRecord {
 
   friend bool operator==(const OwnerRecord&, const OwnerRecord&) = default;
 };
+Result<> check_owner_record(const OwnerRecord& owner);
 std::vector<std::byte> encode_owner_record(const OwnerRecord& owner);
 Result<OwnerRecord> decode_owner_record(ByteSpan body);
 
@@ -60,8 +65,8 @@ inline constexpr SlotFormat kReplicaFormat{.magic = 0x314143494c504552,  // "REP
                                            .slot_size = 128 << 10,
                                            .what = "the replica's state"};
 
-inline constexpr std::size_t kMostSnapshots = 250;
-inline constexpr std::size_t kMostLayers = 512;
+inline constexpr std::size_t kMostSnapshots = 250;  // that are not deleted
+inline constexpr std::size_t kMostLayers = 512;     // and as many that are dropped
 inline constexpr std::size_t kMostEpochs = 512;
 inline constexpr std::size_t kLargestReservationState = 32 << 10;
 inline constexpr std::size_t kLargestAttachment = 16 << 10;
@@ -81,7 +86,7 @@ struct SnapshotState {
 struct LayerState {
   LayerId id;
   VolumeUuid volume;                      // whose seed its checksums have
-  std::optional<std::uint32_t> parent;    // index into ReplicaState::layers; below it by one
+  std::optional<std::uint32_t> parent;    // the layer below: index into ReplicaState::layers
   Lsn begins;                             // holds changes of records > this
   std::optional<SnapshotState> snapshot;  // that this layer is the top of
   // Being moved down into its parent, which takes its place when done.
@@ -117,10 +122,26 @@ struct ReplicaState {
 
   friend bool operator==(const ReplicaState&, const ReplicaState&) = default;
 };
+// Each field and what they say together:
+//   - lists are within their bounds, numbers low enough to be counted on
+//   - indices are in range, and the parents form trees without a cycle
+//   - layer ids and snapshot uuids are unique; the numbers of own layers, also of dropped ones, are
+//     below next_layer, and no layer is both listed and dropped
+//   - the head is a layer without snapshot that is no other layer's parent
+//   - a layer that is merging has a parent
+//   - epochs ascend strictly, in both
+Result<> check_replica_state(const ReplicaState& state);
 std::vector<std::byte> encode_replica_state(const ReplicaState& state);
-// Checks each field and what they say together: indices in range, the parents form trees without a
-// cycle, the head is a layer without snapshot and no other layer's parent, lists within bounds.
 Result<ReplicaState> decode_replica_state(ByteSpan body);
+
+// Lengths in the body, for the bound.
+inline constexpr std::size_t kReplicaFixedSize = 104;
+inline constexpr std::size_t kEpochStartSize = 16;
+inline constexpr std::size_t kLayerStateSize = 88;
+inline constexpr std::size_t kLargestReplicaState =
+    kReplicaFixedSize + kMostEpochs * kEpochStartSize + kMostLayers * kLayerStateSize +
+    kMostLayers * sizeof(std::uint64_t) + kLargestReservationState + kLargestAttachment;
+static_assert(kLargestReplicaState <= kReplicaFormat.largest_body());
 
 // --- payloads of records that change the state (one block each, zeros behind) --------------------
 
@@ -130,6 +151,7 @@ struct SnapshotPayload {
 
   friend bool operator==(const SnapshotPayload&, const SnapshotPayload&) = default;
 };
+// `block` is kBlockSize long. A later version is kUnimplemented.
 void encode_snapshot_payload(const SnapshotPayload& payload, MutableByteSpan block);
 Result<SnapshotPayload> decode_snapshot_payload(ByteSpan block);
 
