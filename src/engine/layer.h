@@ -8,13 +8,21 @@
 // data().read(). A flush may go on at the same time: the caller that finds a checksum wrong looks
 // up again before it believes in damage (L57).
 //
+// A block that is present may still end behind the data file's end, or not be readable, or not
+// match: to its reader all three are the same damage.
+//
 // Changing, by one coroutine at a time (the replica's flush lock), in this order:
 //   write_blocks / punch      bytes
 //   mark_*                    the map, in memory: readers see it at once
 //   write_map                 the map's dirty pages to the file
-//   sync                      both files on stable media
+//   sync                      both files on stable media, and what write_map() had left
 // Nothing here is atomic over a power failure: until sync() has resolved, the log must still hold
-// every block that was changed (and only those are at risk: a map sector holds whole entries).
+// every block that was changed (and only those are at risk: a map sector holds whole entries). To
+// destroy a layer is to close it; what was not synced is then at risk too, as in a crash. A range
+// that changes more of the map than the cache should hold is written in part before write_map().
+//
+// After an error of a write what was not written is still dirty, and another call tries again. A
+// failed fdatasync is sticky: nobody knows what is on the disk until the layer is opened again.
 //
 // Space is taken by what is present; punch() gives it back.
 //
@@ -33,23 +41,15 @@
 #include "common/runtime/task.h"
 #include "engine/block_range.h"
 #include "engine/chunk.h"
+#include "engine/chunk_map.h"
 #include "engine/map_cache.h"
 
 namespace ashlar::engine {
-
-class ChunkMap;
 
 struct LayerOptions {
   std::string directory;
   LayerId id;
   VolumeUuid volume;  // seeds the checksums of blocks and of map entries
-};
-
-// A chunk of which a layer knows something.
-struct MappedChunk {
-  ChunkIndex chunk;
-  ChunkEntry entry;
-  bool is_damaged = false;  // the entry's own checksum is wrong: all of its blocks are
 };
 
 class Layer {
@@ -62,7 +62,6 @@ class Layer {
                                                    LayerOptions options);
   // Removes its files, as far as they are there; durable when it resolves.
   static Task<Result<>> remove(FileSystem& files, std::string directory, LayerId id);
-  ~Layer();
 
   const LayerId& id() const { return options_.id; }
   const VolumeUuid& volume() const { return options_.volume; }
@@ -99,12 +98,28 @@ class Layer {
   Task<Result<std::optional<MappedChunk>>> next_chunk(ChunkIndex from);
 
  private:
-  explicit Layer(LayerOptions options) : options_(std::move(options)) {}
+  struct Files {
+    std::unique_ptr<File> data;
+    std::unique_ptr<File> map;
+  };
+
+  static std::string path_of(const std::string& directory, const LayerId& id,
+                             std::string_view suffix);
+  static Task<Result<Files>> open_files(FileSystem& files, const LayerOptions& options,
+                                        OpenMode mode);
+  static Task<Result<>> empty_file(File& file);
+
+  Layer(MapCache& cache, LayerOptions options, Files files, ByteCount data_size,
+        ByteCount map_size);
+
+  Task<Result<>> sync_file(File& file);
 
   const LayerOptions options_;
-  std::unique_ptr<File> data_;
-  std::unique_ptr<File> map_file_;
-  std::unique_ptr<ChunkMap> map_;
+  const std::unique_ptr<File> data_;
+  const std::unique_ptr<File> map_file_;
+  ChunkMap map_;
+  ByteCount data_size_;  // at least; others may write through data()
+  std::optional<Error> sync_failure_;
 };
 
 }  // namespace ashlar::engine
