@@ -257,6 +257,7 @@ Result<Batch> decode_batch_header(ByteSpan bytes) {
   std::size_t blocks = 0;
   for (std::uint32_t i = 0; i < batch.header.record_count; ++i) {
     BatchRecord record{.header = read_record(in), .payload = payload, .checksums = {}};
+    if (record.header.payload_length == 0) record.payload = batch.header.position;
     if (in.failed()) return Error::data_loss("record {} is cut short", i);
     if (const Result<> sound = check_record(record.header); !sound.ok()) {
       return Error(ErrorCode::kDataLoss, sound.error().message());

@@ -100,7 +100,7 @@ struct ChainPoint {
 
 struct BatchRecord {
   RecordHeader header;
-  LogPosition payload;
+  LogPosition payload;                   // of one without payload, where the batch begins
   std::vector<std::uint32_t> checksums;  // one for each payload block
 };
 

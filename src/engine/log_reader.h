@@ -88,7 +88,7 @@ struct LogRecovery {
 
 struct RecoveredRecord {
   const RecordHeader& header;
-  LogPosition payload;
+  LogPosition payload;  // of one without payload, where its batch begins
   std::span<const std::uint32_t> checksums;
   const ChainPoint& after;  // its batch
 };

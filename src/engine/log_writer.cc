@@ -25,8 +25,36 @@ void LogWriter::Free::operator()(std::byte* bytes) const {
   std::free(bytes);
 }
 
+LogPlace BatchOutcome::place(std::optional<std::uint64_t> payload_offset) const {
+  return {payload_offset ? payload + *payload_offset : after.batch, before, after};
+}
+
+void LogWriter::Gathering::tell_written() const {
+  std::uint64_t offset = 0;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const RecordHeader& record = records[i];
+    if (sequences[i] != nullptr) {
+      const bool carries = record.payload_length > 0;
+      sequences[i]->on_written(record,
+                               outcome->place(carries ? std::optional(offset) : std::nullopt));
+    }
+    offset += record.payload_length;
+  }
+  outcome->over.set();
+}
+
+void LogWriter::Gathering::tell_failed(const Error& error) const {
+  if (outcome == nullptr) return;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    if (sequences[i] != nullptr) sequences[i]->on_failed(records[i], error);
+  }
+  outcome->result = error;
+  outcome->over.set();
+}
+
 void LogWriter::Gathering::clear() {
   records.clear();
+  sequences.clear();
   checksums.clear();
   payload.clear();
   payload_length = 0;
@@ -132,9 +160,10 @@ LogTicket LogWriter::put(AppendAwaiter& append) {
   if (next_.outcome == nullptr) next_.outcome = std::make_shared<BatchOutcome>();
   LogTicket ticket;
   ticket.batch_ = next_.outcome;
-  ticket.payload_offset_ = next_.payload_length;
+  if (record.payload_length > 0) ticket.payload_offset_ = next_.payload_length;
   ticket.lsn_ = record.lsn;
   next_.records.push_back(record);
+  next_.sequences.push_back(&sequence);
   next_.checksums.insert(next_.checksums.end(), append.checksums_.begin(), append.checksums_.end());
   for (const Buffer& piece : append.payload_) {
     if (!piece.empty()) next_.payload.push_back(piece.share());
@@ -194,7 +223,7 @@ Task<Result<LogPlace>> LogWriter::written(LogTicket ticket) {
   BatchOutcome& batch = *ticket.batch_;
   ASHLAR_CO_TRY(co_await batch.over.wait());
   if (!batch.result.ok()) co_return batch.result.error();
-  co_return LogPlace{batch.payload + ticket.payload_offset_, batch.after};
+  co_return batch.place(ticket.payload_offset_);
 }
 
 Task<Result<LogPlace>> LogWriter::durable(LogTicket ticket) {
@@ -247,6 +276,7 @@ void LogWriter::on_seal_timer() {
 
 void LogWriter::gather_seal() {
   next_.records.push_back(RecordHeader{.type = RecordType::kSeal});
+  next_.sequences.push_back(nullptr);
   next_.outcome = std::make_shared<BatchOutcome>();
 }
 
@@ -309,8 +339,7 @@ Task<Result<>> LogWriter::write_batch() {
   if (!done.ok()) fail(done.error().with_context("write of the log"));
   if (failure_) {
     // Also when a sync failed meanwhile: what was acknowledged must not go beyond it.
-    in_flight_.outcome->result = *failure_;
-    in_flight_.outcome->over.set();
+    in_flight_.tell_failed(*failure_);
     in_flight_.clear();
     co_return *failure_;
   }
@@ -319,15 +348,18 @@ Task<Result<>> LogWriter::write_batch() {
 }
 
 void LogWriter::written_batch(const BatchHeader& header, std::uint32_t crc) {
+  const ChainPoint before = chain_;
   chain_ = {in_flight_end_, generation_, header.position, crc};
   ++batches_written_;
   durable_said_ = header.durable_up_to;
   if (in_flight_.records.front().type != RecordType::kSeal) records_end_ = chain_.end;
   if (options_.durability == LogDurability::kDurable) durable_ = chain_.end;
   ASHLAR_CHECK(tail_ <= durable_ && durable_ <= chain_.end && chain_.end <= head());
-  in_flight_.outcome->payload = header.position + header.header_length;
-  in_flight_.outcome->after = chain_;
-  in_flight_.outcome->over.set();
+  BatchOutcome& outcome = *in_flight_.outcome;
+  outcome.payload = header.position + header.header_length;
+  outcome.before = before;
+  outcome.after = chain_;
+  in_flight_.tell_written();
   in_flight_.clear();
 }
 
@@ -335,10 +367,7 @@ void LogWriter::fail(const Error& error) {
   if (failure_) return;
   failure_ = error;
   seal_timer_.disarm();
-  if (next_.outcome != nullptr) {
-    next_.outcome->result = error;
-    next_.outcome->over.set();
-  }
+  next_.tell_failed(error);
   next_.clear();
   place_waiting();
   work_.set();

@@ -10,6 +10,10 @@
 // it returns an error nothing was taken and no LSN is burned (L8). It waits, first come first
 // served, while the batch or the log is full.
 //
+// When a batch is written, each record's sequence hears of it (on_written), in the order of the
+// records and before anybody who waits runs; a replica moves its own marks there, needs no
+// coroutine for it, and a waiter that was cancelled changes nothing.
+//
 // Group commit: while one batch is on its way to the disk, the next one gathers all that is
 // appended. A batch that finds the disk idle goes at once; there is no timer at depth 1. Payload
 // goes from the caller's Buffers to the disk without a copy; the writer shares them until the write
@@ -69,11 +73,40 @@ struct LogStart {
   LogPosition durable_said;  // the greatest durable-up-to on the disk
 };
 
-// The end of one replica's history. append() reads and moves it.
-struct RecordSequence {
-  ReplicaUuid replica;
+struct LogPlace {
+  // Where the record's payload begins; of one without payload, where its batch does. Lies within
+  // the batch, so while the log is kept from here on, the record is in it.
+  LogPosition payload;
+  // Recovery from here finds the record …
+  ChainPoint before;
+  // … and from here what comes behind its batch. Both are possible checkpoints.
+  ChainPoint after;
+};
+
+// One replica's history as its log sees it: where it ends, which append() reads and moves, and who
+// is told what became of its records. Implemented by the replica.
+//
+// Each record that got a ticket ends in exactly one call: on_written, in the order of the tickets,
+// or, when the log has failed, on_failed, in any order. Until then the sequence must live; or until
+// the writer is gone, which calls no more. The calls come from within the writer: they may ask it
+// anything and release space, but must not destroy it or a sequence.
+class RecordSequence {
+ public:
+  explicit RecordSequence(const ReplicaUuid& of) : replica(of) {}
+  RecordSequence(const RecordSequence&) = delete;
+  RecordSequence& operator=(const RecordSequence&) = delete;
+
+  // The record's batch is written; under kDurable it is on stable media, else after the next sync.
+  virtual void on_written(const RecordHeader& record, const LogPlace& place) = 0;
+  // It may be on the disk or not. The log takes no more.
+  virtual void on_failed(const RecordHeader& record, const Error& error) = 0;
+
+  const ReplicaUuid replica;
   Lsn last_lsn;
   Epoch last_epoch;
+
+ protected:
+  ~RecordSequence() = default;
 };
 
 // What happened to one batch; shared by the tickets of its records.
@@ -81,7 +114,11 @@ struct BatchOutcome {
   Event over;
   Result<> result;
   LogPosition payload;
+  ChainPoint before;
   ChainPoint after;
+
+  // Of a record whose payload has this place in that of the batch; none: it has no payload.
+  LogPlace place(std::optional<std::uint64_t> payload_offset) const;
 };
 
 class LogTicket {
@@ -91,14 +128,8 @@ class LogTicket {
  private:
   friend class LogWriter;
   std::shared_ptr<BatchOutcome> batch_;
-  std::uint64_t payload_offset_ = 0;
+  std::optional<std::uint64_t> payload_offset_;
   Lsn lsn_;
-};
-
-struct LogPlace {
-  LogPosition payload;
-  // Recovery from here would find what comes behind this record's batch: a possible checkpoint.
-  ChainPoint after;
 };
 
 class LogWriter {
@@ -115,7 +146,7 @@ class LogWriter {
   // Of `record` the writer fills in replica, lsn and previous epoch; an LSN that is given (by a
   // primary) must be the next one. `checksums` has one for each 4 KiB of payload; `payload`'s
   // buffers are whole blocks, aligned to blocks, and must not change until the record is durable.
-  // `sequence` and both spans outlive the await.
+  // Both spans outlive the await, `sequence` the record's flight.
   AppendAwaiter append(RecordSequence& sequence, const RecordHeader& record,
                        std::span<const std::uint32_t> checksums, std::span<const Buffer> payload);
 
@@ -178,11 +209,14 @@ class LogWriter {
   // A batch that gathers or is on its way. Its vectors keep their memory from batch to batch.
   struct Gathering {
     std::vector<RecordHeader> records;
+    std::vector<RecordSequence*> sequences;  // of each record; null for a seal
     std::vector<std::uint32_t> checksums;
     std::vector<Buffer> payload;
     std::uint64_t payload_length = 0;
     std::shared_ptr<BatchOutcome> outcome;
 
+    void tell_written() const;
+    void tell_failed(const Error& error) const;
     void clear();
   };
   class SealTimer final : public Timer {
