@@ -256,8 +256,8 @@ Result<Batch> decode_batch_header(ByteSpan bytes) {
   LogPosition payload = batch.header.position + batch.header.header_length;
   std::size_t blocks = 0;
   for (std::uint32_t i = 0; i < batch.header.record_count; ++i) {
-    BatchRecord record{.header = read_record(in), .payload = payload, .checksums = {}};
-    if (record.header.payload_length == 0) record.payload = batch.header.position;
+    BatchRecord record{.header = read_record(in), .payload = {}, .checksums = {}};
+    record.payload = place_of_record(record.header, payload);
     if (in.failed()) return Error::data_loss("record {} is cut short", i);
     if (const Result<> sound = check_record(record.header); !sound.ok()) {
       return Error(ErrorCode::kDataLoss, sound.error().message());

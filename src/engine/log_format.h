@@ -98,9 +98,16 @@ struct ChainPoint {
   friend bool operator==(const ChainPoint&, const ChainPoint&) = default;
 };
 
+// Where a record stands, when its payload begins at `payload` or would: there, or without payload
+// in the block before. So it always lies within the batch, also when nothing follows, and ascends
+// from record to record.
+inline LogPosition place_of_record(const RecordHeader& record, LogPosition payload) {
+  return record.payload_length > 0 ? payload : payload - kBlockSize;
+}
+
 struct BatchRecord {
   RecordHeader header;
-  LogPosition payload;                   // of one without payload, where the batch begins
+  LogPosition payload;                   // place_of_record()
   std::vector<std::uint32_t> checksums;  // one for each payload block
 };
 

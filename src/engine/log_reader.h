@@ -93,7 +93,7 @@ struct LogRecovery {
 
 struct RecoveredRecord {
   const RecordHeader& header;
-  LogPosition payload;  // of one without payload, where its batch begins
+  LogPosition payload;  // place_of_record()
   std::span<const std::uint32_t> checksums;
   const ChainPoint& after;  // its batch
 };

@@ -77,19 +77,15 @@ void LogWriter::Free::operator()(std::byte* bytes) const {
   std::free(bytes);
 }
 
-LogPlace BatchOutcome::place(std::optional<std::uint64_t> payload_offset) const {
-  return {payload_offset ? payload + *payload_offset : after.batch, before, after};
+LogPlace BatchOutcome::place(const RecordHeader& record, std::uint64_t payload_offset) const {
+  return {place_of_record(record, payload + payload_offset), before, after};
 }
 
 void LogWriter::Gathering::tell_written() const {
   std::uint64_t offset = 0;
   for (std::size_t i = 0; i < records.size(); ++i) {
     const RecordHeader& record = records[i];
-    if (sequences[i] != nullptr) {
-      const bool carries = record.payload_length > 0;
-      sequences[i]->on_written(record,
-                               outcome->place(carries ? std::optional(offset) : std::nullopt));
-    }
+    if (sequences[i] != nullptr) sequences[i]->on_written(record, outcome->place(record, offset));
     offset += record.payload_length;
   }
   outcome->over.set();
@@ -252,8 +248,8 @@ LogTicket LogWriter::put(AppendAwaiter& append) {
   if (next_.outcome == nullptr) next_.outcome = new_outcome();
   LogTicket ticket;
   ticket.batch_ = next_.outcome;
-  if (record.payload_length > 0) ticket.payload_offset_ = next_.payload_length;
-  ticket.lsn_ = record.lsn;
+  ticket.payload_offset_ = next_.payload_length;
+  ticket.record_ = record;
   next_.records.push_back(record);
   next_.sequences.push_back(&sequence);
   next_.checksums.insert(next_.checksums.end(), append.checksums_.begin(), append.checksums_.end());
@@ -323,7 +319,7 @@ Task<Result<LogPlace>> LogWriter::written(LogTicket ticket) {
   BatchOutcome& batch = *ticket.batch_;
   ASHLAR_CO_TRY(co_await batch.over.wait());
   if (!batch.result.ok()) co_return batch.result.error();
-  co_return batch.place(ticket.payload_offset_);
+  co_return batch.place(ticket.record_, ticket.payload_offset_);
 }
 
 Task<Result<LogPlace>> LogWriter::durable(LogTicket ticket) {

@@ -88,8 +88,8 @@ struct LogStart {
 };
 
 struct LogPlace {
-  // Where the record's payload begins; of one without payload, where its batch does. Lies within
-  // the batch, so while the log is kept from here on, the record is in it.
+  // Where the record's payload begins; of one without payload, place_of_record(). While the log is
+  // kept from here on, the record is in it.
   LogPosition payload;
   // Recovery from here finds the record …
   ChainPoint before;
@@ -137,19 +137,19 @@ struct BatchOutcome {
   ChainPoint before;
   ChainPoint after;
 
-  // Of a record whose payload has this place in that of the batch; none: it has no payload.
-  LogPlace place(std::optional<std::uint64_t> payload_offset) const;
+  // Of a record that begins there in the payload of the batch.
+  LogPlace place(const RecordHeader& record, std::uint64_t payload_offset) const;
 };
 
 class LogTicket {
  public:
-  Lsn lsn() const { return lsn_; }
+  Lsn lsn() const { return record_.lsn; }
 
  private:
   friend class LogWriter;
   std::shared_ptr<BatchOutcome> batch_;
-  std::optional<std::uint64_t> payload_offset_;
-  Lsn lsn_;
+  RecordHeader record_;
+  std::uint64_t payload_offset_ = 0;
 };
 
 class LogWriter {

@@ -74,7 +74,7 @@ TEST(LogFormat, ABatchHeaderComesBackAsItWasWritten) {
   EXPECT_EQ(batch.records[1].header, s.records[1]);
   EXPECT_EQ(batch.records[0].checksums, s.checksums);
   EXPECT_EQ(batch.records[0].payload, LogPosition(0x6000));
-  EXPECT_EQ(batch.records[1].payload, LogPosition(0x5000));
+  EXPECT_EQ(batch.records[1].payload, LogPosition(0x7000));
   EXPECT_EQ(batch.after(),
             (ChainPoint{LogPosition(0x8000), LogGeneration(3), LogPosition(0x5000), crc}));
 }
