@@ -63,12 +63,16 @@ void IntervalIndex::insert(IndexRecord record) {
     ASHLAR_CHECK_EQ(record.payload.size() / kBytesPerBlock.value(), blocks.count);
     ASHLAR_CHECK_EQ(record.payload.size() % kBytesPerBlock.value(), 0u);
   }
+  if (!record.checksums.empty()) {
+    ASHLAR_CHECK(record.kind == RecordKind::kWrite, "discard {} has checksums", record.lsn);
+    ASHLAR_CHECK_EQ(record.checksums.size(), blocks.count);
+  }
 
   Slot* const before = newest_up_to(record.lsn);
   if (before != nullptr && before->record.lsn == record.lsn) {
     ASHLAR_CHECK(before->record.blocks == blocks && before->record.kind == record.kind,
                  "record {} came again and covers other blocks", record.lsn);
-    before->record.payload_position = record.payload_position;
+    if (record.payload_position) place(*before, record.payload_position);
     if (!record.payload.empty()) change_payload(*before, std::move(record.payload));
     return;
   }
@@ -77,6 +81,12 @@ void IntervalIndex::insert(IndexRecord record) {
   hold(slot);
   lay(stable ? base_ : tail_, slot);
   if (stable) let_go(slot);
+}
+
+void IntervalIndex::set_position(Lsn lsn, LogPosition position) {
+  Slot* slot = unplaced_begin_;
+  if (slot == nullptr || slot->record.lsn != lsn) slot = newest_up_to(lsn);
+  if (slot != nullptr && slot->record.lsn == lsn) place(*slot, position);
 }
 
 void IntervalIndex::erase_up_to(Lsn lsn, BlockRange range) {
@@ -108,7 +118,7 @@ void IntervalIndex::truncate_after(Lsn lsn) {
 ByteCount IntervalIndex::drop_payloads(ByteCount down_to, Lsn up_to) {
   const ByteCount before = payload_bytes_;
   while (payloads_begin_ != nullptr && payloads_begin_->record.lsn <= up_to &&
-         payload_bytes_ > down_to) {
+         payloads_begin_->record.payload_position && payload_bytes_ > down_to) {
     Slot& oldest = *std::exchange(payloads_begin_, payloads_begin_->newer);
     change_payload(oldest, Buffer());
   }
@@ -203,6 +213,46 @@ IntervalIndex::Slot* IntervalIndex::newest_up_to(Lsn lsn) const {
   return slot;
 }
 
+const IntervalIndex::Slot* IntervalIndex::oldest_from(Lsn lsn) const {
+  if (oldest_ == nullptr || oldest_->record.lsn >= lsn) return oldest_;
+  const Slot* before = newest_up_to(lsn);
+  return before->record.lsn == lsn ? before : before->newer;
+}
+
+// A record without a position counts as the highest.
+bool IntervalIndex::ascends(const Slot* older, const Slot* newer) {
+  if (older == nullptr || newer == nullptr || !newer->record.payload_position) return true;
+  const std::optional<LogPosition>& low = older->record.payload_position;
+  return low && *low <= *newer->record.payload_position;
+}
+
+IntervalIndex::Slot* IntervalIndex::first_without_place(Slot* from) const {
+  while (from != nullptr && from->record.payload_position) from = from->newer;
+  return from;
+}
+
+void IntervalIndex::place(Slot& slot, std::optional<LogPosition> position) {
+  slot.record.payload_position = position;
+  if (!ascends(slot.older, &slot) || !ascends(&slot, slot.newer)) positions_ascend_ = false;
+  if (!position && (unplaced_begin_ == nullptr || slot.record.lsn < unplaced_begin_->record.lsn)) {
+    unplaced_begin_ = &slot;
+  }
+  if (position && unplaced_begin_ == &slot) unplaced_begin_ = first_without_place(slot.newer);
+}
+
+std::optional<LogPosition> IntervalIndex::lowest_position() const {
+  if (oldest_ == nullptr) return std::nullopt;
+  if (positions_ascend_) return oldest_->record.payload_position;
+  std::optional<LogPosition> lowest;
+  positions_ascend_ = true;
+  for (const Slot* slot = oldest_; slot != nullptr; slot = slot->newer) {
+    const std::optional<LogPosition>& position = slot->record.payload_position;
+    if (position && (!lowest || *position < *lowest)) lowest = position;
+    positions_ascend_ = positions_ascend_ && ascends(slot->older, slot);
+  }
+  return lowest;
+}
+
 IntervalIndex::Slot& IntervalIndex::new_slot(IndexRecord record, Slot* older) {
   if (free_ == nullptr) {
     add_free_slots(slabs_.emplace_back(std::make_unique<Slot[]>(kSlotsPerSlab)).get());
@@ -211,6 +261,7 @@ IntervalIndex::Slot& IntervalIndex::new_slot(IndexRecord record, Slot* older) {
   Buffer payload = std::move(record.payload);
   slot.record = std::move(record);
   link(slot, older);
+  place(slot, slot.record.payload_position);
   change_payload(slot, std::move(payload));
   return slot;
 }
@@ -223,10 +274,15 @@ void IntervalIndex::let_go(Slot& slot) {
   ASHLAR_CHECK(slot.holds > 0, "record {} is gone", slot.record.lsn);
   if (--slot.holds > 0) return;
   change_payload(slot, Buffer());
+  slot.record.checksums = ChecksumList();
   unlink(slot);
   slot.newer = std::exchange(free_, &slot);
-  if (record_count_ == 0 && slabs_.size() > 1) {
+  if (record_count_ > 0) return;
+  positions_ascend_ = true;
+  if (slabs_.size() > 1) {
     // All is flushed: what a burst needed goes back.
+    ASHLAR_CHECK(base_.empty() && tail_.empty());
+    nodes_.release();
     slabs_.resize(1);
     slabs_.shrink_to_fit();
     free_ = nullptr;
@@ -245,6 +301,7 @@ void IntervalIndex::link(Slot& slot, Slot* older) {
 void IntervalIndex::unlink(Slot& slot) {
   if (tail_begin_ == &slot) tail_begin_ = slot.newer;
   if (payloads_begin_ == &slot) payloads_begin_ = slot.newer;
+  if (unplaced_begin_ == &slot) unplaced_begin_ = first_without_place(slot.newer);
   (slot.older == nullptr ? oldest_ : slot.older->newer) = slot.newer;
   (slot.newer == nullptr ? newest_ : slot.newer->older) = slot.older;
   --record_count_;
@@ -295,6 +352,7 @@ void IntervalIndex::check_invariants() const {
   std::uint64_t records = 0;
   const Slot* older = nullptr;
   const Slot* tail_begin = nullptr;
+  std::optional<LogPosition> lowest;
   for (const Slot* slot = oldest_; slot != nullptr; older = std::exchange(slot, slot->newer)) {
     const Lsn lsn = slot->record.lsn;
     ASHLAR_CHECK(slot->older == older && (older == nullptr || older->record.lsn < lsn),
@@ -306,10 +364,16 @@ void IntervalIndex::check_invariants() const {
     ASHLAR_CHECK(expected > 0 && slot->holds == expected, "record {} is held {} times, not {}", lsn,
                  slot->holds, expected);
     if (lsn > stable_ && tail_begin == nullptr) tail_begin = slot;
+    const std::optional<LogPosition>& position = slot->record.payload_position;
+    if (position && (!lowest || *position < *lowest)) lowest = position;
+    ASHLAR_CHECK(!positions_ascend_ || ascends(older, slot), "record {} stands before {}", lsn,
+                 older->record.lsn);
     payload_bytes += ByteCount(slot->record.payload.size());
     ++records;
   }
   ASHLAR_CHECK(newest_ == older && tail_begin_ == tail_begin);
+  ASHLAR_CHECK(unplaced_begin_ == first_without_place(oldest_));
+  ASHLAR_CHECK(lowest_position() == lowest, "positions ascend: {}", positions_ascend_);
   ASHLAR_CHECK_EQ(records, record_count_);
   ASHLAR_CHECK_EQ(holds.size(), records);
   ASHLAR_CHECK_EQ(payload_bytes.value(), payload_bytes_.value());

@@ -18,6 +18,8 @@ inline constexpr ByteCount kSmallestLogCapacity{64 << 20};
 
 inline constexpr std::size_t kLargestBatch = 8 << 20;
 inline constexpr std::size_t kLargestRecordPayload = 4 << 20;
+// Of the persistent reservations of a volume, in a record or in the replica's state.
+inline constexpr std::size_t kLargestReservationState = 32 << 10;
 inline constexpr std::size_t kMostRecordsInBatch = 1024;
 // Pieces of memory one batch is gathered from; with the header they fit into one system call
 // (IOV_MAX is 1024).

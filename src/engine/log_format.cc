@@ -95,6 +95,40 @@ RecordHeader read_record(ByteReader& in) {
   return record;
 }
 
+// What the type says about range and payload; empty when it is kept to.
+std::string_view type_violation(const RecordHeader& record) {
+  const bool no_blocks = record.first_block == BlockIndex(0) && record.block_count == 0;
+  switch (record.type) {
+    case RecordType::kWrite:
+      if (record.payload_length == 0 || record.payload_blocks() != record.block_count) {
+        return "a write carries the blocks it is about";
+      }
+      return {};
+    case RecordType::kDiscard:
+    case RecordType::kWriteZeroes:
+      if (record.payload_length != 0 || record.block_count == 0) {
+        return "a range without payload is expected";
+      }
+      return {};
+    case RecordType::kEpochStart:
+    case RecordType::kResize:
+    case RecordType::kSeal:
+      return record.payload_length == 0 ? "" : "no payload is expected";
+    case RecordType::kSnapshot:
+    case RecordType::kSnapshotDelete:
+    case RecordType::kRevert:
+      return no_blocks && record.payload_blocks() == 1 ? "" : "one block of payload is expected";
+    case RecordType::kReservationState:
+      return no_blocks && record.payload_length <= kLargestReservationState
+                 ? ""
+                 : "a payload of at most 32 KiB is expected";
+    case RecordType::kTruncate:
+      if (!no_blocks || record.payload_length != 0) return "neither blocks nor payload is expected";
+      return record.previous_epoch <= record.epoch ? "" : "the epoch that cuts is a later one";
+  }
+  return "unknown type";
+}
+
 // The fixed part, believed as far as its lengths and positions make sense.
 Result<Batch> read_fixed(ByteReader& in, std::size_t header_length) {
   Batch batch;
@@ -140,28 +174,9 @@ Result<> check_record(const RecordHeader& record) {
   }
   const bool seal = record.type == RecordType::kSeal;
   if (seal != record.replica.is_nil()) return refuse("only a seal belongs to no replica");
-  switch (record.type) {
-    case RecordType::kWrite:
-      if (record.payload_length == 0 || record.payload_blocks() != record.block_count) {
-        return refuse("a write carries the blocks it is about");
-      }
-      return {};
-    case RecordType::kDiscard:
-    case RecordType::kWriteZeroes:
-      if (record.payload_length != 0 || record.block_count == 0) {
-        return refuse("a range without payload is expected");
-      }
-      return {};
-    case RecordType::kEpochStart:
-    case RecordType::kResize:
-    case RecordType::kSeal:
-      if (record.payload_length != 0) return refuse("no payload is expected");
-      return {};
-    case RecordType::kSnapshot:
-    case RecordType::kReservationState:
-      return {};
-  }
-  return refuse("unknown type");
+  const std::string_view violation = type_violation(record);
+  if (!violation.empty()) return refuse(violation);
+  return {};
 }
 
 std::uint32_t encode_batch_header(const BatchHeader& header, std::span<const RecordHeader> records,
@@ -228,7 +243,8 @@ Result<Batch> decode_batch_header(ByteSpan bytes) {
   LogPosition payload = batch.header.position + batch.header.header_length;
   std::size_t blocks = 0;
   for (std::uint32_t i = 0; i < batch.header.record_count; ++i) {
-    BatchRecord record{.header = read_record(in), .payload = payload, .checksums = {}};
+    BatchRecord record{.header = read_record(in), .payload = {}, .checksums = {}};
+    record.payload = place_of_record(record.header, payload);
     if (in.failed()) return Error::data_loss("record {} is cut short", i);
     if (const Result<> sound = check_record(record.header); !sound.ok()) {
       return Error(ErrorCode::kDataLoss, sound.error().message());

@@ -46,11 +46,16 @@ enum class RecordType : std::uint8_t {
   kDiscard = 2,
   kWriteZeroes = 3,
   kEpochStart = 4,
-  kSnapshot = 5,
-  kResize = 6,  // to block_count blocks
-  kReservationState = 7,
+  kSnapshot = 5,          // its payload names it, one block
+  kResize = 6,            // to block_count blocks
+  kReservationState = 7,  // opaque payload
   // Of the log itself: belongs to no replica, says that what is before it is durable.
   kSeal = 8,
+  kSnapshotDelete = 9,  // the snapshot that its payload names, one block
+  kRevert = 10,         // to the snapshot that its payload names, one block
+  // Says that the records behind it are dropped, and consumes no LSN: `lsn` is the last one kept
+  // (0: none is), `previous_epoch` that record's epoch, `epoch` the one that ordered the cut.
+  kTruncate = 11,
 };
 
 struct RecordHeader {
@@ -58,7 +63,7 @@ struct RecordHeader {
   std::uint8_t flags = 0;  // none is defined yet
   ReplicaUuid replica;
   Epoch epoch;
-  Lsn lsn;               // contiguous per replica; the record before has lsn − 1
+  Lsn lsn;               // the record before has lsn − 1; a copy or a truncation goes back
   Epoch previous_epoch;  // of the record before
   BlockIndex first_block;
   std::uint64_t block_count = 0;     // what the record is about, in blocks
@@ -93,9 +98,16 @@ struct ChainPoint {
   friend bool operator==(const ChainPoint&, const ChainPoint&) = default;
 };
 
+// Where a record stands, when its payload begins at `payload` or would: there, or without payload
+// in the block before. So it always lies within the batch, also when nothing follows, and ascends
+// from record to record.
+inline LogPosition place_of_record(const RecordHeader& record, LogPosition payload) {
+  return record.payload_length > 0 ? payload : payload - kBlockSize;
+}
+
 struct BatchRecord {
   RecordHeader header;
-  LogPosition payload;
+  LogPosition payload;                   // place_of_record()
   std::vector<std::uint32_t> checksums;  // one for each payload block
 };
 

@@ -181,6 +181,8 @@ Task<Result<LogRecovery>> LogReader::recover(LogCheckpoint checkpoint, const Vol
                        .next_generation = checkpoint.generation.next(),
                        .durable_bound = std::max(checkpoint.durable_bound, checkpoint.chain.end),
                        .records_end = checkpoint.chain.end};
+  ChainHistory history(options_.capacity);
+  history.add(checkpoint.chain);
   while (true) {
     ASHLAR_CO_TRY_ASSIGN(const std::optional<Batch> batch,
                          co_await read_successor(recovery.chain, checkpoint));
@@ -190,7 +192,9 @@ Task<Result<LogRecovery>> LogReader::recover(LogCheckpoint checkpoint, const Vol
     if (!whole) break;
     recovery.durable_bound = std::max(recovery.durable_bound, batch->header.durable_up_to);
     ASHLAR_CO_TRY(deliver_batch(*batch, deliver, recovery));
+    history.add(recovery.chain);
   }
+  recovery.points = history.points();
   const LogGeneration current = std::max(checkpoint.generation, recovery.chain.generation);
   recovery.next_generation = std::max(recovery.next_generation, current.next());
   ASHLAR_CO_TRY(co_await look_behind(current, recovery));

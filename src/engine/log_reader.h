@@ -31,11 +31,13 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "common/base/result.h"
 #include "common/base/uuid.h"
 #include "common/runtime/file.h"
 #include "common/runtime/task.h"
+#include "engine/chain_history.h"
 #include "engine/log_format.h"
 #include "engine/log_ring.h"
 #include "engine/log_writer.h"
@@ -70,6 +72,8 @@ struct LogRecovery {
   LogPosition records_end;    // of the last batch that is not a seal
   std::uint64_t batches = 0;
   std::uint64_t records = 0;
+  // Ends of batches, from the checkpoint on; thinned as the writer thins them.
+  std::vector<ChainPoint> points;
 
   // What the owner stores before the writer starts; `tail` is the checkpoint it recovered from.
   LogCheckpoint checkpoint_of(const ChainPoint& tail) const {
@@ -84,13 +88,14 @@ struct LogRecovery {
             .generation = next_generation,
             .tail = tail,
             .records_end = records_end,
-            .durable_said = std::min(durable_bound, chain.end)};
+            .durable_said = std::min(durable_bound, chain.end),
+            .points = points};
   }
 };
 
 struct RecoveredRecord {
   const RecordHeader& header;
-  LogPosition payload;
+  LogPosition payload;  // place_of_record()
   std::span<const std::uint32_t> checksums;
   const ChainPoint& after;  // its batch
 };

@@ -1,5 +1,6 @@
 #include "engine/log_writer.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -19,14 +20,89 @@ Error closed_error() {
   return Error::failed_precondition("the log is closed");
 }
 
+Result<> follows(const RecordSequence& sequence, const RecordHeader& record) {
+  if (record.type == RecordType::kTruncate) {
+    return Error::invalid_argument("a truncation is no record of its own");
+  }
+  if (record.lsn != Lsn(0) && record.lsn != sequence.last_lsn.next()) {
+    return Error::failed_precondition("record {} does not follow record {}", record.lsn,
+                                      sequence.last_lsn);
+  }
+  if (record.epoch < sequence.last_epoch) {
+    return Error::failed_precondition("epoch {} does not follow epoch {}", record.epoch,
+                                      sequence.last_epoch);
+  }
+  return {};
+}
+
+Result<> is_of(const RecordSequence& sequence, const RecordHeader& record) {
+  if (record.type == RecordType::kTruncate || record.replica != sequence.replica) {
+    return Error::invalid_argument("a copy of what is no record of replica {}", sequence.replica);
+  }
+  if (record.lsn == Lsn(0) || record.lsn > sequence.last_lsn ||
+      record.epoch > sequence.last_epoch || record.previous_epoch > record.epoch) {
+    return Error::failed_precondition(
+        "record {} of epoch {} is not there, the last one is {} of {}", record.lsn, record.epoch,
+        sequence.last_lsn, sequence.last_epoch);
+  }
+  return {};
+}
+
+Result<> cuts(const RecordSequence& sequence, const RecordHeader& truncation) {
+  if (truncation.lsn > sequence.last_lsn || truncation.previous_epoch > sequence.last_epoch ||
+      truncation.epoch < sequence.last_epoch) {
+    return Error::failed_precondition(
+        "epoch {} cuts behind record {} of epoch {}, the last one is {} of {}", truncation.epoch,
+        truncation.lsn, truncation.previous_epoch, sequence.last_lsn, sequence.last_epoch);
+  }
+  return {};
+}
+
+Result<> check_order(LogWriter::AppendKind kind, const RecordSequence& sequence,
+                     const RecordHeader& record) {
+  switch (kind) {
+    case LogWriter::AppendKind::kNew:
+      return follows(sequence, record);
+    case LogWriter::AppendKind::kAgain:
+      return is_of(sequence, record);
+    case LogWriter::AppendKind::kTruncate:
+      return cuts(sequence, record);
+  }
+  ASHLAR_UNREACHABLE("append of kind {}", static_cast<unsigned>(kind));
+}
+
 }  // namespace
 
 void LogWriter::Free::operator()(std::byte* bytes) const {
   std::free(bytes);
 }
 
+LogPlace BatchOutcome::place(const RecordHeader& record, std::uint64_t payload_offset) const {
+  return {place_of_record(record, payload + payload_offset), before, after};
+}
+
+void LogWriter::Gathering::tell_written() const {
+  std::uint64_t offset = 0;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const RecordHeader& record = records[i];
+    if (sequences[i] != nullptr) sequences[i]->on_written(record, outcome->place(record, offset));
+    offset += record.payload_length;
+  }
+  outcome->over.set();
+}
+
+void LogWriter::Gathering::tell_failed(const Error& error) const {
+  if (outcome == nullptr) return;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    if (sequences[i] != nullptr) sequences[i]->on_failed(records[i], error);
+  }
+  outcome->result = error;
+  outcome->over.set();
+}
+
 void LogWriter::Gathering::clear() {
   records.clear();
+  sequences.clear();
   checksums.clear();
   payload.clear();
   payload_length = 0;
@@ -44,6 +120,7 @@ LogWriter::LogWriter(Clock& clock, File& file, LogWriterOptions options, const L
       durable_(start.chain.end),
       records_end_(start.records_end),
       durable_said_(start.durable_said),
+      history_(options.capacity),
       in_flight_end_(start.chain.end),
       header_(allocate_blocks(kLargestBatchHeader)),
       seal_timer_(*this) {
@@ -51,29 +128,55 @@ LogWriter::LogWriter(Clock& clock, File& file, LogWriterOptions options, const L
   ASHLAR_CHECK(tail_ <= chain_.end && chain_.end - tail_ <= ring_.capacity(),
                "tail {}, end {}, capacity {}", tail_, chain_.end, ring_.capacity());
   ASHLAR_CHECK(records_end_ <= chain_.end && durable_said_ <= chain_.end);
+  ASHLAR_CHECK_LE(options_.reserve.value(), ring_.capacity() / 2);
+  for (const ChainPoint& point : start.points) {
+    if (point.end >= tail_) history_.add(point);
+  }
+  history_.add(chain_);
+}
+
+LogWriter::~LogWriter() {
+  in_flight_.clear();
+  next_.clear();
+  ASHLAR_CHECK(outcomes_alive_ == 0, "a ticket outlives the log");
 }
 
 LogWriter::AppendAwaiter LogWriter::append(RecordSequence& sequence, const RecordHeader& record,
                                            std::span<const std::uint32_t> checksums,
                                            std::span<const Buffer> payload) {
-  return {*this, sequence, record, checksums, payload};
+  RecordHeader own = record;
+  own.replica = sequence.replica;
+  return {*this, AppendKind::kNew, sequence, own, checksums, payload};
+}
+
+LogWriter::AppendAwaiter LogWriter::append_again(RecordSequence& sequence,
+                                                 const RecordHeader& record,
+                                                 std::span<const std::uint32_t> checksums,
+                                                 std::span<const Buffer> payload) {
+  return {*this, AppendKind::kAgain, sequence, record, checksums, payload};
+}
+
+LogWriter::AppendAwaiter LogWriter::append_truncate(RecordSequence& sequence, Lsn kept,
+                                                    Epoch kept_epoch, Epoch ordered) {
+  const RecordHeader truncation{.type = RecordType::kTruncate,
+                                .replica = sequence.replica,
+                                .epoch = ordered,
+                                .lsn = kept,
+                                .previous_epoch = kept_epoch};
+  return {*this, AppendKind::kTruncate, sequence, truncation, {}, {}};
 }
 
 // Whether the append may ever be placed; asked before it waits and again when its turn comes.
 Result<> LogWriter::admissible(const AppendAwaiter& append) const {
   if (failure_) return *failure_;
   if (closing_) return closed_error();
-  RecordHeader record = append.record_;
-  record.replica = append.sequence_.replica;
-  ASHLAR_TRY(check_record(record));
-  if (record.lsn != Lsn(0) && record.lsn != append.sequence_.last_lsn.next()) {
-    return Error::failed_precondition("record {} does not follow record {}", record.lsn,
-                                      append.sequence_.last_lsn);
-  }
-  if (record.epoch < append.sequence_.last_epoch) {
-    return Error::failed_precondition("epoch {} does not follow epoch {}", record.epoch,
-                                      append.sequence_.last_epoch);
-  }
+  ASHLAR_TRY(check_record(append.record_));
+  ASHLAR_TRY(check_order(append.kind_, append.sequence_, append.record_));
+  return carries_its_payload(append);
+}
+
+Result<> LogWriter::carries_its_payload(const AppendAwaiter& append) const {
+  const RecordHeader& record = append.record_;
   std::uint64_t length = 0;
   for (const Buffer& piece : append.payload_) {
     if (!is_aligned(piece.size(), kBlockSize) ||
@@ -100,8 +203,8 @@ LogPosition LogWriter::end_with(std::size_t records, std::size_t blocks) const {
   return ring_.place(in_flight_end_, length) + length;
 }
 
-bool LogWriter::fits(LogPosition end) const {
-  return end - tail_ <= ring_.capacity();
+bool LogWriter::fits(LogPosition end, ByteCount left_free) const {
+  return end - tail_ <= ring_.capacity() - left_free.value();
 }
 
 LogPosition LogWriter::head() const {
@@ -110,7 +213,8 @@ LogPosition LogWriter::head() const {
 }
 
 double LogWriter::fill_ratio() const {
-  return static_cast<double>(head() - tail_) / static_cast<double>(ring_.capacity());
+  const std::uint64_t usable = ring_.capacity() - options_.reserve.value();
+  return std::min(1.0, static_cast<double>(head() - tail_) / static_cast<double>(usable));
 }
 
 bool LogWriter::has_room(const AppendAwaiter& append) const {
@@ -119,29 +223,40 @@ bool LogWriter::has_room(const AppendAwaiter& append) const {
   return records <= kMostRecordsInBatch &&
          next_.payload.size() + append.payload_.size() <= kMostSlicesInBatch &&
          batch_header_length(records, blocks) + blocks * kBlockSize <= ring_.largest_batch() &&
-         fits(end_with(records, blocks));
+         fits(end_with(records, blocks),
+              append.kind_ == AppendKind::kNew ? options_.reserve : ByteCount());
+}
+
+std::shared_ptr<BatchOutcome> LogWriter::new_outcome() {
+  return std::allocate_shared<BatchOutcome>(
+      std::pmr::polymorphic_allocator<BatchOutcome>(&outcomes_), outcomes_alive_);
 }
 
 // The one step in which a record gets its LSN and its place. It cannot fail.
 LogTicket LogWriter::put(AppendAwaiter& append) {
   RecordSequence& sequence = append.sequence_;
   RecordHeader record = append.record_;
-  record.replica = sequence.replica;
-  record.lsn = sequence.last_lsn.next();
-  record.previous_epoch = sequence.last_epoch;
-  if (next_.outcome == nullptr) next_.outcome = std::make_shared<BatchOutcome>();
+  if (append.kind_ == AppendKind::kNew) {
+    record.lsn = sequence.last_lsn.next();
+    record.previous_epoch = sequence.last_epoch;
+    sequence.last_lsn = record.lsn;
+    sequence.last_epoch = record.epoch;
+  } else if (append.kind_ == AppendKind::kTruncate) {
+    sequence.last_lsn = record.lsn;
+    sequence.last_epoch = record.previous_epoch;
+  }
+  if (next_.outcome == nullptr) next_.outcome = new_outcome();
   LogTicket ticket;
   ticket.batch_ = next_.outcome;
   ticket.payload_offset_ = next_.payload_length;
-  ticket.lsn_ = record.lsn;
+  ticket.record_ = record;
   next_.records.push_back(record);
+  next_.sequences.push_back(&sequence);
   next_.checksums.insert(next_.checksums.end(), append.checksums_.begin(), append.checksums_.end());
   for (const Buffer& piece : append.payload_) {
     if (!piece.empty()) next_.payload.push_back(piece.share());
   }
   next_.payload_length += record.payload_length;
-  sequence.last_lsn = record.lsn;
-  sequence.last_epoch = record.epoch;
   work_.set();
   return ticket;
 }
@@ -151,50 +266,60 @@ bool LogWriter::place_at_once(AppendAwaiter& append) {
     append.ticket_.emplace(std::move(allowed).error());
     return true;
   }
-  if (waiters_.empty() && has_room(append)) {
+  const bool is_next =
+      urgent_.list.empty() && (append.kind_ != AppendKind::kNew || new_records_.list.empty());
+  if (is_next && has_room(append)) {
     append.ticket_.emplace(put(append));
     return true;
   }
-  if (waiting_ >= options_.most_waiting) {
+  const std::size_t waiting = queue_of(append).count;
+  if (waiting >= options_.most_waiting) {
     append.ticket_.emplace(
-        Error::resource_exhausted("the log is full and {} appends wait already", waiting_));
+        Error::resource_exhausted("the log is full and {} appends wait already", waiting));
     return true;
   }
   return false;
 }
 
 void LogWriter::enqueue(AppendAwaiter& append) {
-  waiters_.push_back(append);
-  ++waiting_;
+  Queue& queue = queue_of(append);
+  queue.list.push_back(append);
+  ++queue.count;
 }
 
 // A waiter has left; the one behind it may need less room.
-void LogWriter::forget() {
+void LogWriter::forget(const AppendAwaiter& append) {
   // A cancelled waiter that never stood in the queue does not get here: prepare() refused it.
-  --waiting_;
+  --queue_of(append).count;
   place_waiting();
 }
 
 void LogWriter::place_waiting() {
-  while (!waiters_.empty()) {
-    auto& append = static_cast<AppendAwaiter&>(waiters_.front());
+  if (place_from(urgent_)) place_from(new_records_);
+}
+
+// Whether none is left that waits.
+bool LogWriter::place_from(Queue& queue) {
+  while (!queue.list.empty()) {
+    auto& append = static_cast<AppendAwaiter&>(queue.list.front());
     Result<> allowed = admissible(append);
     if (allowed.ok()) {
-      if (!has_room(append)) return;
+      if (!has_room(append)) return false;
       append.ticket_.emplace(put(append));
     } else {
       append.ticket_.emplace(std::move(allowed).error());
     }
-    --waiting_;
+    --queue.count;
     append.grant();
   }
+  return true;
 }
 
 Task<Result<LogPlace>> LogWriter::written(LogTicket ticket) {
   BatchOutcome& batch = *ticket.batch_;
   ASHLAR_CO_TRY(co_await batch.over.wait());
   if (!batch.result.ok()) co_return batch.result.error();
-  co_return LogPlace{batch.payload + ticket.payload_offset_, batch.after};
+  co_return batch.place(ticket.record_, ticket.payload_offset_);
 }
 
 Task<Result<LogPlace>> LogWriter::durable(LogTicket ticket) {
@@ -223,9 +348,14 @@ Task<Result<>> LogWriter::sync() {
   co_return Result<>();
 }
 
+std::optional<ChainPoint> LogWriter::checkpoint_at(LogPosition needed) const {
+  return history_.last_up_to(std::min(needed, durable_));
+}
+
 void LogWriter::release_up_to(LogPosition position) {
   ASHLAR_CHECK_LE(position, durable_);
   tail_ = std::max(tail_, position);
+  history_.forget_before(tail_);
   place_waiting();
   if (seal_due_) work_.set();
 }
@@ -247,7 +377,8 @@ void LogWriter::on_seal_timer() {
 
 void LogWriter::gather_seal() {
   next_.records.push_back(RecordHeader{.type = RecordType::kSeal});
-  next_.outcome = std::make_shared<BatchOutcome>();
+  next_.sequences.push_back(nullptr);
+  next_.outcome = new_outcome();
 }
 
 Task<Result<>> LogWriter::run() {
@@ -309,8 +440,7 @@ Task<Result<>> LogWriter::write_batch() {
   if (!done.ok()) fail(done.error().with_context("write of the log"));
   if (failure_) {
     // Also when a sync failed meanwhile: what was acknowledged must not go beyond it.
-    in_flight_.outcome->result = *failure_;
-    in_flight_.outcome->over.set();
+    in_flight_.tell_failed(*failure_);
     in_flight_.clear();
     co_return *failure_;
   }
@@ -319,15 +449,19 @@ Task<Result<>> LogWriter::write_batch() {
 }
 
 void LogWriter::written_batch(const BatchHeader& header, std::uint32_t crc) {
+  const ChainPoint before = chain_;
   chain_ = {in_flight_end_, generation_, header.position, crc};
+  history_.add(chain_);
   ++batches_written_;
   durable_said_ = header.durable_up_to;
   if (in_flight_.records.front().type != RecordType::kSeal) records_end_ = chain_.end;
   if (options_.durability == LogDurability::kDurable) durable_ = chain_.end;
   ASHLAR_CHECK(tail_ <= durable_ && durable_ <= chain_.end && chain_.end <= head());
-  in_flight_.outcome->payload = header.position + header.header_length;
-  in_flight_.outcome->after = chain_;
-  in_flight_.outcome->over.set();
+  BatchOutcome& outcome = *in_flight_.outcome;
+  outcome.payload = header.position + header.header_length;
+  outcome.before = before;
+  outcome.after = chain_;
+  in_flight_.tell_written();
   in_flight_.clear();
 }
 
@@ -335,10 +469,7 @@ void LogWriter::fail(const Error& error) {
   if (failure_) return;
   failure_ = error;
   seal_timer_.disarm();
-  if (next_.outcome != nullptr) {
-    next_.outcome->result = error;
-    next_.outcome->over.set();
-  }
+  next_.tell_failed(error);
   next_.clear();
   place_waiting();
   work_.set();

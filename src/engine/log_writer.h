@@ -10,6 +10,15 @@
 // it returns an error nothing was taken and no LSN is burned (L8). It waits, first come first
 // served, while the batch or the log is full.
 //
+// When a batch is written, each record's sequence hears of it (on_written), in the order of the
+// records and before anybody who waits runs; a replica moves its own marks there, needs no
+// coroutine for it, and a waiter that was cancelled changes nothing.
+//
+// Two more things are appended. A copy of a record that cannot be flushed yet, so that the tail can
+// pass the first one; and the cut of a replica's tail, which moves its sequence back. They, and
+// seals, may fill the log to its last block, while new records see only capacity − reserve; and
+// they are placed before all that waits: what is stuck must not wait behind what it blocks (L103).
+//
 // Group commit: while one batch is on its way to the disk, the next one gathers all that is
 // appended. A batch that finds the disk idle goes at once; there is no timer at depth 1. Payload
 // goes from the caller's Buffers to the disk without a copy; the writer shares them until the write
@@ -26,10 +35,14 @@
 // damage of anything acknowledged can then be told from a torn tail (L4). After that an idle log
 // does no I/O. A seal that finds no room waits for release_up_to().
 //
-// Belongs to its executor's thread. The writer outlives every coroutine that waits in it.
+// Steady state allocates nothing.
+//
+// Belongs to its executor's thread. The writer outlives every coroutine that waits in it and every
+// ticket (checked).
 #pragma once
 
 #include <memory>
+#include <memory_resource>
 #include <optional>
 #include <span>
 #include <vector>
@@ -41,6 +54,7 @@
 #include "common/runtime/file.h"
 #include "common/runtime/sync.h"
 #include "common/runtime/task.h"
+#include "engine/chain_history.h"
 #include "engine/log_format.h"
 #include "engine/log_ring.h"
 
@@ -54,56 +68,94 @@ enum class LogDurability : std::uint8_t {
 struct LogWriterOptions {
   StoreUuid store;
   ByteCount capacity;
+  // What new records leave free; at most half of the capacity. A batch that goes to the next lap
+  // skips up to its own length of it.
+  ByteCount reserve;
   LogDurability durability = LogDurability::kDurable;
   Duration seal_delay = 10ms;
-  std::size_t most_waiting = 1024;  // appends beyond these are refused
+  std::size_t most_waiting = 1024;  // appends beyond these are refused; copies and cuts likewise
 };
 
 // Where the log goes on. It comes from the recovery scan (LogRecovery::start_of) and nothing else
 // (L2); a log that was just prepared starts at {.generation = LogGeneration(1)}.
 struct LogStart {
   ChainPoint chain;
-  LogGeneration generation;  // greater than every one on the disk
-  LogPosition tail;          // the checkpoint: nothing behind it is overwritten
-  LogPosition records_end;   // of the last batch that is not a seal
-  LogPosition durable_said;  // the greatest durable-up-to on the disk
+  LogGeneration generation;        // greater than every one on the disk
+  LogPosition tail;                // the checkpoint: nothing behind it is overwritten
+  LogPosition records_end;         // of the last batch that is not a seal
+  LogPosition durable_said;        // the greatest durable-up-to on the disk
+  std::vector<ChainPoint> points;  // ends of batches from the tail on, in order
 };
 
-// The end of one replica's history. append() reads and moves it.
-struct RecordSequence {
-  ReplicaUuid replica;
+struct LogPlace {
+  // Where the record's payload begins; of one without payload, place_of_record(). While the log is
+  // kept from here on, the record is in it.
+  LogPosition payload;
+  // Recovery from here finds the record …
+  ChainPoint before;
+  // … and from here what comes behind its batch. Both are possible checkpoints.
+  ChainPoint after;
+};
+
+// One replica's history as its log sees it: where it ends, which append() reads and moves, and who
+// is told what became of its records. Implemented by the replica.
+//
+// Each record that got a ticket ends in exactly one call: on_written, in the order of the tickets,
+// or, when the log has failed, on_failed, in any order. Until then the sequence must live; or until
+// the writer is gone, which calls no more. The calls come from within the writer: they may ask it
+// anything and release space, but must not destroy it or a sequence.
+class RecordSequence {
+ public:
+  explicit RecordSequence(const ReplicaUuid& of) : replica(of) {}
+  RecordSequence(const RecordSequence&) = delete;
+  RecordSequence& operator=(const RecordSequence&) = delete;
+
+  // The record's batch is written; under kDurable it is on stable media, else after the next sync.
+  virtual void on_written(const RecordHeader& record, const LogPlace& place) = 0;
+  // It may be on the disk or not. The log takes no more.
+  virtual void on_failed(const RecordHeader& record, const Error& error) = 0;
+
+  const ReplicaUuid replica;
   Lsn last_lsn;
   Epoch last_epoch;
+
+ protected:
+  ~RecordSequence() = default;
 };
 
 // What happened to one batch; shared by the tickets of its records.
 struct BatchOutcome {
+  explicit BatchOutcome(std::size_t& count) : alive(count) { ++alive; }
+  BatchOutcome(const BatchOutcome&) = delete;
+  BatchOutcome& operator=(const BatchOutcome&) = delete;
+  ~BatchOutcome() { --alive; }
+
+  std::size_t& alive;
   Event over;
   Result<> result;
   LogPosition payload;
+  ChainPoint before;
   ChainPoint after;
+
+  // Of a record that begins there in the payload of the batch.
+  LogPlace place(const RecordHeader& record, std::uint64_t payload_offset) const;
 };
 
 class LogTicket {
  public:
-  Lsn lsn() const { return lsn_; }
+  Lsn lsn() const { return record_.lsn; }
 
  private:
   friend class LogWriter;
   std::shared_ptr<BatchOutcome> batch_;
+  RecordHeader record_;
   std::uint64_t payload_offset_ = 0;
-  Lsn lsn_;
-};
-
-struct LogPlace {
-  LogPosition payload;
-  // Recovery from here would find what comes behind this record's batch: a possible checkpoint.
-  ChainPoint after;
 };
 
 class LogWriter {
  public:
   LogWriter(Clock& clock, File& file, LogWriterOptions options, const LogStart& start);
+  ~LogWriter();
   LogWriter(const LogWriter&) = delete;
   LogWriter& operator=(const LogWriter&) = delete;
 
@@ -115,9 +167,22 @@ class LogWriter {
   // Of `record` the writer fills in replica, lsn and previous epoch; an LSN that is given (by a
   // primary) must be the next one. `checksums` has one for each 4 KiB of payload; `payload`'s
   // buffers are whole blocks, aligned to blocks, and must not change until the record is durable.
-  // `sequence` and both spans outlive the await.
+  // Both spans outlive the await, `sequence` the record's flight.
   AppendAwaiter append(RecordSequence& sequence, const RecordHeader& record,
                        std::span<const std::uint32_t> checksums, std::span<const Buffer> payload);
+
+  // Writes a record of the sequence once more, as it was: `record` with its own replica, lsn and
+  // epochs. The sequence does not move; on_written tells the copy's place. The caller sees to it
+  // that the record was not dropped by a cut.
+  AppendAwaiter append_again(RecordSequence& sequence, const RecordHeader& record,
+                             std::span<const std::uint32_t> checksums,
+                             std::span<const Buffer> payload);
+  // Drops the records behind `kept` (0: all), whose epoch is `kept_epoch`, by order of the epoch
+  // `ordered`: writes a truncation, and moves the sequence back in the same step. on_written hears
+  // of what was placed before, dropped or not, and then of the truncation. An append of the
+  // sequence that waits meanwhile is judged when its turn comes.
+  AppendAwaiter append_truncate(RecordSequence& sequence, Lsn kept, Epoch kept_epoch,
+                                Epoch ordered);
 
   // Resolves when the record's batch is written (kBuffered: maybe not durable) …
   Task<Result<LogPlace>> written(LogTicket ticket);
@@ -126,6 +191,9 @@ class LogWriter {
   // Everything written before the call is durable when it resolves.
   Task<Result<>> sync();
 
+  // The last known end of a batch that is durable, not before the tail and not behind `needed`:
+  // the best checkpoint for an owner that needs the log from there on. Nothing: the one it has.
+  std::optional<ChainPoint> checkpoint_at(LogPosition needed) const;
   // Space before `position`, the end of a durable batch, may be reused. Only forward; less is
   // ignored.
   void release_up_to(LogPosition position);
@@ -135,11 +203,13 @@ class LogWriter {
   LogPosition written_end() const { return chain_.end; }
   // With what is gathered or on its way.
   LogPosition head() const;
-  // How full the ring is, 0 to 1: for back-pressure.
+  // How full the ring is for new records, 0 to 1: for back-pressure.
   double fill_ratio() const;
-  std::size_t waiting() const { return waiting_; }
+  std::size_t waiting() const { return new_records_.count + urgent_.count; }
   std::uint64_t batches_written() const { return batches_written_; }
   const std::optional<Error>& failure() const { return failure_; }
+
+  enum class AppendKind : std::uint8_t { kNew, kAgain, kTruncate };
 
   class [[nodiscard]] AppendAwaiter final : public Waiter {
    public:
@@ -157,16 +227,19 @@ class LogWriter {
 
    private:
     friend class LogWriter;
-    AppendAwaiter(LogWriter& writer, RecordSequence& sequence, const RecordHeader& record,
-                  std::span<const std::uint32_t> checksums, std::span<const Buffer> payload)
+    AppendAwaiter(LogWriter& writer, AppendKind kind, RecordSequence& sequence,
+                  const RecordHeader& record, std::span<const std::uint32_t> checksums,
+                  std::span<const Buffer> payload)
         : writer_(writer),
+          kind_(kind),
           sequence_(sequence),
           record_(record),
           checksums_(checksums),
           payload_(payload) {}
-    void after_cancel() override { writer_.forget(); }
+    void after_cancel() override { writer_.forget(*this); }
 
     LogWriter& writer_;
+    const AppendKind kind_;
     RecordSequence& sequence_;
     const RecordHeader record_;
     const std::span<const std::uint32_t> checksums_;
@@ -178,11 +251,14 @@ class LogWriter {
   // A batch that gathers or is on its way. Its vectors keep their memory from batch to batch.
   struct Gathering {
     std::vector<RecordHeader> records;
+    std::vector<RecordSequence*> sequences;  // of each record; null for a seal
     std::vector<std::uint32_t> checksums;
     std::vector<Buffer> payload;
     std::uint64_t payload_length = 0;
     std::shared_ptr<BatchOutcome> outcome;
 
+    void tell_written() const;
+    void tell_failed(const Error& error) const;
     void clear();
   };
   class SealTimer final : public Timer {
@@ -197,16 +273,29 @@ class LogWriter {
     void operator()(std::byte* bytes) const;
   };
 
+  // Appends that wait, first come first served.
+  struct Queue {
+    WaitList list;
+    std::size_t count = 0;
+  };
+
   Result<> admissible(const AppendAwaiter& append) const;
+  Result<> carries_its_payload(const AppendAwaiter& append) const;
   bool has_room(const AppendAwaiter& append) const;
   LogTicket put(AppendAwaiter& append);
   bool place_at_once(AppendAwaiter& append);
   void enqueue(AppendAwaiter& append);
-  void forget();
+  void forget(const AppendAwaiter& append);
   void place_waiting();
+  bool place_from(Queue& queue);
+  Queue& queue_of(const AppendAwaiter& append) {
+    return append.kind_ == AppendKind::kNew ? new_records_ : urgent_;
+  }
+  std::shared_ptr<BatchOutcome> new_outcome();
 
   LogPosition end_with(std::size_t records, std::size_t blocks) const;
-  bool fits(LogPosition end) const;
+  // Whether the log may reach to `end` when so much of it stays free.
+  bool fits(LogPosition end, ByteCount left_free = ByteCount()) const;
   bool wants_seal() const;
   void on_seal_timer();
   void gather_seal();
@@ -227,6 +316,10 @@ class LogWriter {
   LogPosition records_end_;
   LogPosition durable_said_;
 
+  ChainHistory history_;
+
+  std::pmr::unsynchronized_pool_resource outcomes_;
+  std::size_t outcomes_alive_ = 0;
   Gathering next_;
   Gathering in_flight_;
   LogPosition in_flight_end_;
@@ -234,8 +327,8 @@ class LogWriter {
   std::unique_ptr<std::byte[], Free> header_;
   std::vector<ConstIoSlice> slices_;
 
-  WaitList waiters_;
-  std::size_t waiting_ = 0;
+  Queue new_records_;
+  Queue urgent_;  // copies and cuts; goes first
   Event work_;
   Mutex sync_lock_;
   SealTimer seal_timer_;

@@ -68,7 +68,6 @@ inline constexpr SlotFormat kReplicaFormat{.magic = 0x314143494c504552,  // "REP
 inline constexpr std::size_t kMostSnapshots = 250;  // that are not deleted
 inline constexpr std::size_t kMostLayers = 512;     // and as many that are dropped
 inline constexpr std::size_t kMostEpochs = 512;
-inline constexpr std::size_t kLargestReservationState = 32 << 10;
 inline constexpr std::size_t kLargestAttachment = 16 << 10;
 // 2^38 blocks are 1 PiB.
 inline constexpr std::uint64_t kLargestVolumeBlocks = std::uint64_t{1} << 38;

@@ -45,6 +45,14 @@ IndexRecord discard(std::uint64_t lsn, std::uint64_t first, std::uint64_t count)
   return {Lsn(lsn), RecordKind::kDiscard, blocks(first, count), {}, {}};
 }
 
+std::vector<std::uint32_t> sums_of(const IndexRecord& record) {
+  std::vector<std::uint32_t> sums;
+  for (std::uint64_t i = 0; i < record.blocks.count; ++i) {
+    sums.push_back(static_cast<std::uint32_t>(record.lsn.value() * 1000 + i));
+  }
+  return sums;
+}
+
 // Every page of a payload says whose it is.
 void sign(MutableByteSpan page, std::uint64_t lsn, std::uint64_t block) {
   store_le64(page, 0, lsn);
@@ -62,6 +70,14 @@ std::string text(const IndexRun& run) {
 
 class IntervalIndexTest : public testing::Test {
  protected:
+  IndexRecord with_checksums(IndexRecord record) {
+    record.checksums = ChecksumList(sums_, sums_of(record));
+    return record;
+  }
+  IndexRecord without_place(IndexRecord record) {
+    record.payload_position.reset();
+    return record;
+  }
   IndexRecord with_payload(IndexRecord record) {
     record.payload = pool_.allocate(kBytesPerBlock * record.blocks.count).value();
     for (std::uint64_t i = 0; i < record.blocks.count; ++i) {
@@ -88,6 +104,7 @@ class IntervalIndexTest : public testing::Test {
   }
 
   BufferPool pool_{"test", ByteCount(64 << 20)};
+  ChecksumPool sums_;
   IntervalIndex index_;
 };
 
@@ -388,6 +405,95 @@ TEST_F(IntervalIndexDeathTest, APayloadOfAnotherSizeIsFatal) {
   EXPECT_DEATH(index_.insert(std::move(record)), "left 4, right 5");
 }
 
+// --- places in the log and checksums ---
+
+TEST_F(IntervalIndexTest, ARecordTakesItsPlaceWhenItsBatchIsWritten) {
+  index_.insert(without_place(write(1, 0, 4)));
+  index_.insert(without_place(discard(2, 8, 4)));
+  EXPECT_EQ(index_.lowest_position(), std::nullopt);
+  index_.set_position(Lsn(1), place_of(1));
+  index_.set_position(Lsn(2), place_of(2));
+  index_.check_invariants();
+  index_.lookup(blocks(2, 1),
+                [](const IndexRun& run) { EXPECT_EQ(run.position(), place_of(1) + 2 * kBlock); });
+  index_.lookup(blocks(8, 1),
+                [](const IndexRun& run) { EXPECT_EQ(run.record->payload_position, place_of(2)); });
+  EXPECT_EQ(index_.lowest_position(), place_of(1));
+  index_.set_position(Lsn(3), place_of(3));  // not here
+  EXPECT_EQ(index_.record_count(), 2u);
+}
+
+TEST_F(IntervalIndexTest, DroppingPayloadsStopsAtARecordWithoutAPlace) {
+  index_.insert(with_payload(write(1, 0, 1)));
+  index_.insert(without_place(with_payload(write(2, 1, 1))));
+  index_.insert(with_payload(write(3, 2, 1)));
+  EXPECT_EQ(index_.drop_payloads(ByteCount(), Lsn(3)), kBytesPerBlock);
+  EXPECT_EQ(index_.payload_bytes(), kBytesPerBlock * 2);
+  index_.set_position(Lsn(2), place_of(2));
+  EXPECT_EQ(index_.drop_payloads(ByteCount(), Lsn(3)), kBytesPerBlock * 2);
+}
+
+TEST_F(IntervalIndexTest, TheLowestPositionIsFoundAlsoWhenCopiesStandBehindNewerRecords) {
+  for (std::uint64_t lsn = 1; lsn <= 4; ++lsn) index_.insert(write(lsn, lsn * 10, 1));
+  index_.set_position(Lsn(1), place_of(9));
+  EXPECT_EQ(index_.lowest_position(), place_of(2));
+  index_.check_invariants();
+  index_.advance_stable(Lsn(4));
+  index_.erase_up_to(Lsn(4), blocks(20, 20));
+  EXPECT_EQ(index_.lowest_position(), place_of(4));
+  index_.erase_up_to(Lsn(4), blocks(40, 1));
+  EXPECT_EQ(index_.lowest_position(), place_of(9));
+  index_.erase_up_to(Lsn(4), blocks(10, 1));
+  EXPECT_EQ(index_.lowest_position(), std::nullopt);
+}
+
+TEST_F(IntervalIndexTest, RecordsAreVisitedInTheOrderOfTheirLsnsFromAnyOn) {
+  index_.insert(write(2, 0, 1));
+  index_.insert(write(3, 0, 1));  // hides it
+  index_.insert(discard(7, 5, 1));
+  index_.insert(write(5, 9, 1));
+  const auto visited = [&](std::uint64_t from, std::size_t most) {
+    std::vector<Lsn> lsns;
+    index_.visit_records(Lsn(from), [&](const IndexRecord& record) {
+      lsns.push_back(record.lsn);
+      return lsns.size() < most;
+    });
+    return lsns;
+  };
+  EXPECT_THAT(visited(0, 9), ElementsAre(Lsn(2), Lsn(3), Lsn(5), Lsn(7)));
+  EXPECT_THAT(visited(3, 9), ElementsAre(Lsn(3), Lsn(5), Lsn(7)));
+  EXPECT_THAT(visited(4, 9), ElementsAre(Lsn(5), Lsn(7)));
+  EXPECT_THAT(visited(8, 9), ElementsAre());
+  EXPECT_THAT(visited(0, 2), ElementsAre(Lsn(2), Lsn(3)));
+}
+
+TEST_F(IntervalIndexTest, ARunHasTheChecksumsOfItsBlocksAlsoWithoutThePayload) {
+  index_.insert(with_checksums(with_payload(write(1, 10, 8))));
+  index_.insert(with_checksums(write(2, 12, 2)));
+  index_.drop_payloads(ByteCount(), Lsn(1));
+  std::vector<std::vector<std::uint32_t>> found;
+  index_.lookup(blocks(11, 6), [&](const IndexRun& run) {
+    EXPECT_FALSE(run.in_memory());
+    found.emplace_back(run.checksums().begin(), run.checksums().end());
+  });
+  EXPECT_THAT(found, ElementsAre(ElementsAre(1001u), ElementsAre(2000u, 2001u),
+                                 ElementsAre(1004u, 1005u, 1006u)));
+}
+
+TEST(ChecksumList, HoldsWhatItWasGivenAndMoves) {
+  ChecksumPool pool;
+  for (const std::size_t count : {0u, 1u, 4u, 5u, 1024u}) {
+    std::vector<std::uint32_t> values(count);
+    for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<std::uint32_t>(i * i + 1);
+    ChecksumList list(pool, values);
+    ChecksumList moved(std::move(list));
+    ChecksumList assigned(pool, std::vector<std::uint32_t>(7, 1));
+    assigned = std::move(moved);
+    EXPECT_TRUE(std::ranges::equal(assigned.values(), values));
+    EXPECT_EQ(assigned.size(), count);
+  }
+}
+
 // --- bounds --------------------------------------------------------------------------------------
 
 TEST_F(IntervalIndexTest, OneBlockWritesOverAHugeDiscardCostTwoEntriesEach) {
@@ -445,7 +551,8 @@ class Model {
   void insert(const IndexRecord& record) {
     const std::uint64_t first = record.blocks.first.value();
     for (std::uint64_t i = 0; i < record.blocks.count; ++i) {
-      versions_[first + i][record.lsn.value()] = {record.kind, first, record.payload_position};
+      versions_[first + i][record.lsn.value()] = {record.kind, first,
+                                                  record.payload_position.value()};
     }
     if (record.lsn.value() > stable) tail_[record.lsn.value()] = record.blocks.count;
     sizes_[record.lsn.value()] = record.blocks.count;
@@ -604,7 +711,11 @@ class IntervalIndexModelTest : public IntervalIndexTest {
       // Of what may be appended again: the same record without its payload.
       tail_.push_back({record.lsn, record.kind, record.blocks, {}, {}});
     }
+    const LogPosition position = record.payload_position.value();
+    const bool told_later = random.chance(1, 2);
+    if (told_later) record.payload_position.reset();
     index_.insert(std::move(record));
+    if (told_later) index_.set_position(Lsn(lsn), position);
   }
 
   // That the rare paths were taken.

@@ -65,7 +65,8 @@ struct Life {
   BufferPool pool{"life", ByteCount(16 << 20)};
   std::unique_ptr<File> file;
   std::unique_ptr<LogWriter> writer;
-  std::array<RecordSequence, kReplicas> sequences;
+  std::array<TestSequence, kReplicas> sequences{
+      TestSequence(replica_of(1)), TestSequence(replica_of(2)), TestSequence(replica_of(3))};
   std::array<std::uint64_t, kReplicas> unacknowledged{};
   LogPlace last_place;
 };
@@ -147,7 +148,7 @@ Task<Result<>> recover(Life& life, LogRecovery* recovery) {
     }
     history.records.resize(found[n]);
     history.acknowledged = found[n];
-    life.sequences[n] = {.replica = replica_of(n + 1), .last_lsn = Lsn(found[n])};
+    life.sequences[n].last_lsn = Lsn(found[n]);
     if (found[n] > 0) life.sequences[n].last_epoch = history.records.back().header.epoch;
   }
   ++outside.recoveries;

@@ -74,7 +74,7 @@ TEST(LogFormat, ABatchHeaderComesBackAsItWasWritten) {
   EXPECT_EQ(batch.records[1].header, s.records[1]);
   EXPECT_EQ(batch.records[0].checksums, s.checksums);
   EXPECT_EQ(batch.records[0].payload, LogPosition(0x6000));
-  EXPECT_EQ(batch.records[1].payload, LogPosition(0x8000));
+  EXPECT_EQ(batch.records[1].payload, LogPosition(0x7000));
   EXPECT_EQ(batch.after(),
             (ChainPoint{LogPosition(0x8000), LogGeneration(3), LogPosition(0x5000), crc}));
 }
@@ -139,7 +139,7 @@ TEST(LogFormat, RecordsThatContradictThemselvesAreRefused) {
   };
   EXPECT_TRUE(refused([](RecordHeader& r) { r.flags = 1; }));
   EXPECT_TRUE(refused([](RecordHeader& r) { r.type = static_cast<RecordType>(0); }));
-  EXPECT_TRUE(refused([](RecordHeader& r) { r.type = static_cast<RecordType>(9); }));
+  EXPECT_TRUE(refused([](RecordHeader& r) { r.type = static_cast<RecordType>(12); }));
   EXPECT_TRUE(refused([](RecordHeader& r) { r.type = RecordType::kDiscard; }));
   EXPECT_TRUE(refused([](RecordHeader& r) { r.type = RecordType::kSeal; }));
   EXPECT_TRUE(refused([](RecordHeader& r) { r.block_count = 3; }));
@@ -152,6 +152,90 @@ TEST(LogFormat, RecordsThatContradictThemselvesAreRefused) {
   EXPECT_TRUE(refused([](RecordHeader& r) {
     r.first_block = BlockIndex(std::numeric_limits<std::uint64_t>::max() - 1);
   }));
+}
+
+class RecordOfState : public testing::TestWithParam<RecordType> {};
+
+TEST_P(RecordOfState, CarriesOneBlockThatNamesASnapshotAndIsAboutNoBlocks) {
+  const RecordHeader good{
+      .type = GetParam(), .replica = replica_of(1), .lsn = Lsn(1), .payload_length = kBlockSize};
+  EXPECT_TRUE(check_record(good).ok());
+  RecordHeader bad = good;
+  bad.payload_length = 0;
+  EXPECT_FALSE(check_record(bad).ok());
+  bad.payload_length = 2 * kBlockSize;
+  EXPECT_FALSE(check_record(bad).ok());
+  bad = good;
+  bad.block_count = 1;
+  EXPECT_FALSE(check_record(bad).ok());
+  bad = good;
+  bad.first_block = BlockIndex(1);
+  EXPECT_FALSE(check_record(bad).ok());
+}
+
+INSTANTIATE_TEST_SUITE_P(LogFormat, RecordOfState,
+                         testing::Values(RecordType::kSnapshot, RecordType::kSnapshotDelete,
+                                         RecordType::kRevert));
+
+TEST(LogFormat, AReservationStateHasUpTo32KiBAndNoBlocks) {
+  RecordHeader record{.type = RecordType::kReservationState, .replica = replica_of(1)};
+  EXPECT_TRUE(check_record(record).ok());
+  record.payload_length = kLargestReservationState;
+  EXPECT_TRUE(check_record(record).ok());
+  record.payload_length += kBlockSize;
+  EXPECT_FALSE(check_record(record).ok());
+  record.payload_length = kBlockSize;
+  record.block_count = 1;
+  EXPECT_FALSE(check_record(record).ok());
+  record.block_count = 0;
+  record.first_block = BlockIndex(1);
+  EXPECT_FALSE(check_record(record).ok());
+}
+
+TEST(LogFormat, ATruncationHasNeitherBlocksNorPayloadAndComesFromALaterEpoch) {
+  const RecordHeader good{.type = RecordType::kTruncate,
+                          .replica = replica_of(1),
+                          .epoch = Epoch(5),
+                          .lsn = Lsn(0),
+                          .previous_epoch = Epoch(5)};
+  EXPECT_TRUE(check_record(good).ok());
+  const auto refused = [&](auto change) {
+    RecordHeader bad = good;
+    change(bad);
+    return !check_record(bad).ok();
+  };
+  EXPECT_TRUE(refused([](RecordHeader& r) { r.payload_length = kBlockSize; }));
+  EXPECT_TRUE(refused([](RecordHeader& r) { r.block_count = 1; }));
+  EXPECT_TRUE(refused([](RecordHeader& r) { r.first_block = BlockIndex(1); }));
+  EXPECT_TRUE(refused([](RecordHeader& r) { r.previous_epoch = Epoch(6); }));
+  EXPECT_TRUE(refused([](RecordHeader& r) { r.replica = ReplicaUuid(); }));
+}
+
+TEST(LogFormat, EveryTypeComesBackAsItWasWritten) {
+  Sample s;
+  const auto add = [&](RecordType type, std::size_t blocks) {
+    s.records.push_back({.type = type,
+                         .replica = replica_of(1),
+                         .epoch = Epoch(9),
+                         .lsn = Lsn(s.records.size()),
+                         .previous_epoch = Epoch(8),
+                         .payload_length = static_cast<std::uint32_t>(blocks * kBlockSize)});
+    for (std::size_t i = 0; i < blocks; ++i)
+      s.checksums.push_back(100u + static_cast<std::uint32_t>(i));
+  };
+  add(RecordType::kTruncate, 0);
+  add(RecordType::kEpochStart, 0);
+  add(RecordType::kSnapshot, 1);
+  add(RecordType::kReservationState, 8);
+  add(RecordType::kSnapshotDelete, 1);
+  add(RecordType::kRevert, 1);
+  s.header = sample().header;
+  s.header.record_count = static_cast<std::uint32_t>(s.records.size());
+  s.header.total_length = s.header.header_length + s.checksums.size() * kBlockSize;
+  const Batch batch = decode_batch_header(s.encode()).value();
+  for (std::size_t i = 0; i < s.records.size(); ++i) {
+    EXPECT_EQ(batch.records.at(i).header, s.records[i]);
+  }
 }
 
 TEST(BlockChecksum, DependsOnVolumeAndBlock) {

@@ -2,6 +2,7 @@
 // put into it, and a process to run coroutines in.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <optional>
 #include <span>
@@ -77,12 +78,31 @@ struct Delivered {
   ChainPoint after;
 };
 
+// A replica that only writes down what it hears.
+struct TestSequence final : RecordSequence {
+  struct Written {
+    RecordHeader record;
+    LogPlace place;
+  };
+
+  using RecordSequence::RecordSequence;
+  void on_written(const RecordHeader& record, const LogPlace& place) override {
+    written.push_back({record, place});
+  }
+  void on_failed(const RecordHeader& record, const Error& /*error*/) override {
+    failed.push_back(record);
+  }
+
+  std::vector<Written> written;
+  std::vector<RecordHeader> failed;
+};
+
 struct LogLab {
   explicit LogLab(std::uint64_t capacity = 1 << 20, std::uint64_t seed = 1)
       : world(seed), node(world.add_node()), file(capacity) {
     options.capacity = ByteCount(capacity);
     options.store = test_uuid<StoreUuid>(200);
-    for (unsigned n = 0; n < 8; ++n) sequences.push_back({.replica = replica_of(n)});
+    for (unsigned n = 0; n < 8; ++n) sequences.emplace_back(replica_of(n));
   }
 
   // Runs a coroutine to its end.
@@ -115,7 +135,7 @@ struct LogLab {
   test::MemoryFile file;
   LogWriterOptions options;
   LogStart start{.generation = LogGeneration(1)};
-  std::vector<RecordSequence> sequences;
+  std::deque<TestSequence> sequences;
   std::vector<Delivered> delivered;
   Result<> outcome;  // of the last writer's run()
 

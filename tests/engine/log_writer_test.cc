@@ -182,6 +182,86 @@ TEST(LogWriter, BufferedBatchesAreDurableAfterOneSharedSync) {
   EXPECT_EQ(lab.recover().records, 17u);
 }
 
+TEST(LogWriter, ASequenceHearsOfItsRecordsInOrderBeforeAnyWaiterRuns) {
+  LogLab lab;
+  Appended out;
+  lab.write([&](LogLab& l, LogWriter& writer) -> Task<void> {
+    l.file.hold = true;
+    TaskScope scope(co_await this_task());
+    scope.spawn(append_and_note(&l, &writer, 2, 1, &out));
+    co_await test::yield_until([&] { return l.file.held() == 1; });
+    for (int i = 0; i < 5; ++i) scope.spawn(append_and_note(&l, &writer, 1, 2, &out));
+    co_await test::yield_until([&] { return l.sequences[1].last_lsn == Lsn(5); });
+    l.file.release_one();
+    co_await test::yield_until([&] { return l.file.held() == 1; });
+    EXPECT_TRUE(l.sequences[1].written.empty());  // its batch is on the way
+    const std::size_t resumed = out.places.size();
+    l.file.release_one();
+    co_await test::yield_until([&] { return !l.sequences[1].written.empty(); });
+    EXPECT_EQ(out.places.size(), resumed);
+    l.file.hold = false;
+    (co_await scope.join()).value();
+  });
+  const std::vector<TestSequence::Written>& written = lab.sequences[1].written;
+  ASSERT_EQ(written.size(), 5u);
+  const ChainPoint before = lab.sequences[2].written.at(0).place.after;
+  for (std::size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(written[i].record.lsn, Lsn(i + 1));
+    EXPECT_EQ(written[i].place.before, before);
+    EXPECT_EQ(written[i].place.payload, before.end + (1 + 2 * i) * kBlockSize);
+    EXPECT_EQ(written[i].place.after, written[0].place.after);
+  }
+}
+
+TEST(LogWriter, TheRecordOfACancelledWaiterIsToldOfAllTheSame) {
+  LogLab lab;
+  Appended out;
+  lab.write([&](LogLab& l, LogWriter& writer) -> Task<void> {
+    l.file.hold = true;
+    TaskScope scope(co_await this_task());
+    scope.spawn(append_and_note(&l, &writer, 1, 1, &out));
+    co_await test::yield_until([&] { return l.file.held() == 1; });
+    scope.cancel();
+    (co_await scope.join()).value();
+    EXPECT_EQ(test::outcome_of(out.places.at(0)), "CANCELLED");
+    EXPECT_TRUE(l.sequences[1].written.empty());
+    l.file.hold = false;
+    l.file.release_one();
+    co_await test::yield_until([&] { return l.sequences[1].written.size() == 1; });
+  });
+}
+
+TEST(LogWriter, ARecordIsFoundByRecoveryFromThePointBeforeItAndNotFromTheOneAfter) {
+  LogLab lab;
+  lab.write([&](LogLab& l, LogWriter& writer) -> Task<void> {
+    for (std::uint64_t i = 1; i <= 6; ++i) {
+      CO_ASSERT_OK(co_await append_durably(l, writer, 1, BlockIndex(i), 1, i));
+    }
+  });
+  const std::vector<TestSequence::Written> written = lab.sequences[1].written;
+  ASSERT_EQ(written.size(), 6u);
+  lab.recover({.chain = written[2].place.before});
+  EXPECT_EQ(lab.delivered.at(0).header.lsn, Lsn(3));
+  EXPECT_EQ(lab.delivered.at(0).payload, written[2].place.payload);
+  lab.recover({.chain = written[2].place.after});
+  EXPECT_EQ(lab.delivered.at(0).header.lsn, Lsn(4));
+}
+
+// Else space up to its place could be released, and the record with it.
+TEST(LogWriter, TheLastRecordOfABatchHasItsPlaceInTheBatchAlsoWithoutPayload) {
+  LogLab lab;
+  lab.write([&](LogLab& l, LogWriter& writer) -> Task<void> {
+    CO_ASSERT_OK_ASSIGN(LogTicket ticket, co_await append(writer, l.sequences[1],
+                                                          make_plain(RecordType::kDiscard, 9)));
+    CO_ASSERT_OK_ASSIGN(const LogPlace place, co_await writer.durable(std::move(ticket)));
+    EXPECT_EQ(place.payload, l.sequences[1].written.at(0).place.payload);
+    EXPECT_EQ(place.payload, place.after.batch);
+    EXPECT_LT(place.payload, place.after.end);
+  });
+  lab.recover();
+  EXPECT_EQ(lab.delivered.at(0).payload, lab.sequences[1].written.at(0).place.payload);
+}
+
 class FailedWrite : public testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(FailedWrite, IsStickyReachesEverybodyAndBurnsNoLsn) {
@@ -209,6 +289,11 @@ TEST_P(FailedWrite, IsStickyReachesEverybodyAndBurnsNoLsn) {
       EXPECT_EQ(test::outcome_of(place), "DATA_LOSS");
     }
     EXPECT_EQ(l.sequences[2].last_lsn, placed);
+    // Each that had a ticket was told, once; the good ones of before were not.
+    EXPECT_EQ(l.sequences[1].failed.size(), l.sequences[1].last_lsn.value() - (GetParam() - 1));
+    EXPECT_EQ(l.sequences[1].written.size(), GetParam() - 1);
+    EXPECT_EQ(l.sequences[2].failed.size(), placed.value());
+    EXPECT_TRUE(l.sequences[2].written.empty());
     Result<LogPlace> later = co_await append_durably(l, writer, 3, BlockIndex(1), 1, 1);
     EXPECT_EQ(test::outcome_of(later), "DATA_LOSS");
     EXPECT_EQ(l.sequences[3].last_lsn, Lsn(0));
