@@ -67,8 +67,8 @@ std::size_t FlushPass::group_end(std::size_t begin) const {
 Task<Result<>> FlushPass::load(Run& run) {
   const ByteCount length(run.blocks.count * kBlockSize);
   ASHLAR_CO_TRY_ASSIGN(run.payload, shared_.pool.allocate(length));
-  const Result<> read = co_await shared_.log_file.read(shared_.ring.physical(run.position),
-                                                       run.payload.bytes());
+  const Result<> read =
+      co_await shared_.log_file.read(shared_.ring.physical(run.position), run.payload.bytes());
   if (!read.ok()) co_return read.error().with_context("reading the log back");
   shared_.metrics.flush_log_bytes.add(length);
   const std::span<const std::uint32_t> checksums = checksums_of(run);
@@ -136,8 +136,7 @@ Task<Result<>> FlushPass::mark_runs() {
     if (run.is_discard) {
       ASHLAR_CO_TRY(co_await target_.layer.mark_discarded(run.blocks, run.lsn, target_.below));
     } else {
-      ASHLAR_CO_TRY(
-          co_await target_.layer.mark_written(run.blocks, checksums_of(run), run.lsn));
+      ASHLAR_CO_TRY(co_await target_.layer.mark_written(run.blocks, checksums_of(run), run.lsn));
     }
     if (target_.emptied != nullptr) {
       ASHLAR_CO_TRY(co_await target_.emptied->mark_absent(run.blocks));

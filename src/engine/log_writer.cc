@@ -258,6 +258,9 @@ LogTicket LogWriter::put(AppendAwaiter& append) {
   }
   next_.payload_length += record.payload_length;
   work_.set();
+  if (append.kind_ != AppendKind::kAgain) {
+    sequence.on_placed(record, append.checksums_, append.payload_);
+  }
   return ticket;
 }
 

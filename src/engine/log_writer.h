@@ -110,6 +110,11 @@ class RecordSequence {
   RecordSequence(const RecordSequence&) = delete;
   RecordSequence& operator=(const RecordSequence&) = delete;
 
+  // The record has its LSN and its place: a new one, or a truncation (the sequence has moved
+  // already). The index entry belongs to this same step (L6). Not called for copies.
+  virtual void on_placed(const RecordHeader& /*record*/,
+                         std::span<const std::uint32_t> /*checksums*/,
+                         std::span<const Buffer> /*payload*/) {}
   // The record's batch is written; under kDurable it is on stable media, else after the next sync.
   virtual void on_written(const RecordHeader& record, const LogPlace& place) = 0;
   // It may be on the disk or not. The log takes no more.

@@ -62,7 +62,8 @@ class PlacingCount {
 
 Replica::Replica(StoreShared& shared, std::string path, std::unique_ptr<SlotFile> slots,
                  ReplicaState state)
-    : shared_(shared),
+    : RecordSequence(state.replica),
+      shared_(shared),
       path_(std::move(path)),
       slots_(std::move(slots)),
       state_(std::move(state)),
@@ -73,7 +74,6 @@ Replica::Replica(StoreShared& shared, std::string path, std::unique_ptr<SlotFile
       durable_(state_.flushed),
       committed_(state_.flushed),
       stable_(state_.flushed) {
-  replica = state_.replica;
   last_lsn = state_.flushed;
   last_epoch = state_.flushed_epoch;
   refresh_size();
@@ -138,9 +138,9 @@ Epoch Replica::current_epoch() const {
 
 std::optional<Epoch> Replica::epoch_of(Lsn lsn) const {
   if (lsn > last_lsn) return std::nullopt;
-  const auto behind = std::upper_bound(
-      epochs_.begin(), epochs_.end(), lsn,
-      [](Lsn value, const EpochStart& start) { return value < start.first_lsn; });
+  const auto behind =
+      std::upper_bound(epochs_.begin(), epochs_.end(), lsn,
+                       [](Lsn value, const EpochStart& start) { return value < start.first_lsn; });
   if (behind == epochs_.begin()) return std::nullopt;
   return std::prev(behind)->epoch;
 }
@@ -177,8 +177,7 @@ Duration Replica::delay_of(const RecordHeader& header) const {
 bool Replica::admits_at_once(const RecordHeader& header) const {
   if (holds_too_much() || delay_of(header) > Duration::zero()) return false;
   if (header.type != RecordType::kWrite) return true;
-  return !shared_.space.is_stale() &&
-         shared_.space.admits(SpaceGuard::need_of(header.block_count));
+  return !shared_.space.is_stale() && shared_.space.admits(SpaceGuard::need_of(header.block_count));
 }
 
 Task<Result<>> Replica::admit(RecordHeader header) {
@@ -224,8 +223,7 @@ Task<Result<Lsn>> Replica::place(RecordHeader header, std::span<const std::uint3
   // While it waited the replica may have changed.
   ASHLAR_CO_TRY(check_append(header));
   const std::span<const Buffer> pieces(&payload, payload.empty() ? 0 : 1);
-  const Result<LogTicket> ticket =
-      co_await shared_.log->append(*this, header, checksums, pieces);
+  const Result<LogTicket> ticket = co_await shared_.log->append(*this, header, checksums, pieces);
   if (!ticket.ok()) co_return ticket.error();
   co_return ticket->lsn();
 }
@@ -254,17 +252,15 @@ Task<Result<Lsn>> Replica::write(BlockRange blocks, Buffer payload,
 }
 
 Task<Result<Lsn>> Replica::discard(BlockRange blocks) {
-  return append_and_commit({.type = RecordType::kDiscard,
-                            .first_block = blocks.first,
-                            .block_count = blocks.count},
-                           {}, Buffer());
+  return append_and_commit(
+      {.type = RecordType::kDiscard, .first_block = blocks.first, .block_count = blocks.count}, {},
+      Buffer());
 }
 
 Task<Result<Lsn>> Replica::write_zeroes(BlockRange blocks) {
-  return append_and_commit({.type = RecordType::kWriteZeroes,
-                            .first_block = blocks.first,
-                            .block_count = blocks.count},
-                           {}, Buffer());
+  return append_and_commit(
+      {.type = RecordType::kWriteZeroes, .first_block = blocks.first, .block_count = blocks.count},
+      {}, Buffer());
 }
 
 Task<Result<Lsn>> Replica::write_bytes(std::uint64_t offset, ByteSpan bytes) {
@@ -308,7 +304,8 @@ Task<Result<Lsn>> Replica::write_whole_blocks(std::uint64_t offset, ByteSpan byt
   const bool first_is_partial = offset > begin;
   const bool last_is_partial = offset + bytes.size() < end;
   if (first_is_partial || (last_is_partial && blocks.count == 1)) {
-    ASHLAR_CO_TRY_ASSIGN(const Buffer first, co_await read_range({blocks.first, 1}, ReadView::kNewest));
+    ASHLAR_CO_TRY_ASSIGN(const Buffer first,
+                         co_await read_range({blocks.first, 1}, ReadView::kNewest));
     std::memcpy(payload.data(), first.data(), kBlockSize);
   }
   if (last_is_partial && blocks.count > 1) {
@@ -462,7 +459,7 @@ void Replica::insert_record(const RecordHeader& record, std::span<const std::uin
                  .kind = is_write ? RecordKind::kWrite : RecordKind::kDiscard,
                  .blocks = {record.first_block, record.block_count},
                  .payload = std::move(payload),
-                 .checksums = shared_.checksums.copy(checksums)});
+                 .checksums = ChecksumList(shared_.checksums, checksums)});
   shared_.payload_bytes += held;
   promise_space(record.lsn, is_write ? SpaceGuard::need_of(record.block_count) : ByteCount());
   if (shared_.payload_bytes > shared_.options.flush_threshold) shared_.urgent.set();
@@ -484,17 +481,20 @@ void Replica::on_written(const RecordHeader& record, const LogPlace& place) {
   // A record whose tail was dropped while it was on its way.
   if (record.lsn > last_lsn || epoch_of(record.lsn) != record.epoch) return;
   if (is_data(record.type)) {
-    const bool is_write = record.type == RecordType::kWrite;
-    index_.set_position(record.lsn, is_write ? place.payload : place.before.end);
+    index_.set_position(record.lsn, place.payload);
   } else {
     for (Control& control : controls_) {
-      if (control.header.lsn == record.lsn) control.position = place.before.end;
+      if (control.header.lsn == record.lsn) control.position = place.payload;
     }
   }
   if (record.lsn <= written_.value()) return;  // a copy
   written_.advance(record.lsn);
   if (shared_.options.durability == LogDurability::kDurable) durable_.advance(record.lsn);
   apply_rule();
+}
+
+void Replica::on_failed(const RecordHeader& /*record*/, const Error& error) {
+  fail(FaultCause::kLogWrite, error);
 }
 
 void Replica::note_durable(Lsn lsn) {

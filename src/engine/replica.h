@@ -46,8 +46,8 @@
 #include "engine/interval_index.h"
 #include "engine/layer.h"
 #include "engine/log_reader.h"
-#include "engine/log_scan.h"
 #include "engine/log_writer.h"
+#include "engine/tmp_pin.h"
 #include "engine/lsn_watermark.h"
 #include "engine/ring_queue.h"
 #include "engine/slot_file.h"
@@ -117,7 +117,8 @@ class Replica final : public RecordSequence {
   const std::optional<Fault>& fault() const { return fault_; }
   ReplicaStatus status() const;
 
-  // --- changes; each resolves when it is committed ------------------------------------------------
+  // --- changes; each resolves when it is committed
+  // ------------------------------------------------
 
   // `checksums` are BlockChecksum's, one per block; the payload is not changed until the record is
   // flushed. At most kLargestRecordPayload.
@@ -140,7 +141,8 @@ class Replica final : public RecordSequence {
   // Everything appended before the call is durable when it resolves.
   Task<Result<>> flush();
 
-  // --- records, for replication -------------------------------------------------------------------
+  // --- records, for replication
+  // -------------------------------------------------------------------
 
   // Resolves as soon as the record has its place. header.lsn 0 is the next one; an LSN that is
   // given must be it. `checksums` outlives the await.
@@ -181,7 +183,8 @@ class Replica final : public RecordSequence {
   // Of the last record of that kind, committed or not.
   ByteSpan reservations() const;
 
-  // --- reading ------------------------------------------------------------------------------------
+  // --- reading
+  // ------------------------------------------------------------------------------------
 
   // The bytes of the range, at most kLargestRecordPayload; shared with the record where one holds
   // them all, so they must not be changed.
@@ -192,7 +195,8 @@ class Replica final : public RecordSequence {
 
   void set_repair_source(RepairSource* source) { repair_source_ = source; }
 
-  // --- the layers: export, resync, scrub ----------------------------------------------------------
+  // --- the layers: export, resync, scrub
+  // ----------------------------------------------------------
 
   // The first chunk at or behind `from`, in a snapshot or (nothing given) in what is flushed, that
   // was changed by a record > since.
@@ -225,10 +229,8 @@ class Replica final : public RecordSequence {
   enum class InstallKind : std::uint8_t { kDelta, kReplace };
   Task<Result<>> finish_install(InstallKind kind);
 
-  // Records in (from, to] from the log, for a peer that needs them.
-  Task<Result<LogScanResult>> scan(Lsn from, Lsn to, const LogScan::Deliver& deliver);
-
-  // --- for the store ------------------------------------------------------------------------------
+  // --- for the store
+  // ------------------------------------------------------------------------------
 
   static Task<Result<std::unique_ptr<Replica>>> create(StoreShared& shared, std::string path,
                                                        ReplicaState state);
@@ -236,7 +238,21 @@ class Replica final : public RecordSequence {
   // A new volume whose contents are the snapshot's: it shares the layers below.
   Task<Result<std::unique_ptr<Replica>>> clone(SnapshotUuid snapshot, std::string path,
                                                ReplicaUuid replica, VolumeUuid volume);
-  // Waits until nothing of it is on its way, so that it may be destroyed.
+  // Held by background work while it is at this replica.
+  class Use {
+   public:
+    explicit Use(Replica& replica) : replica_(replica) { ++replica_.uses_; }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+    ~Use() {
+      if (--replica_.uses_ == 0) replica_.unused_.set();
+    }
+
+   private:
+    Replica& replica_;
+  };
+  // Waits until no background work is at it and nothing of it is on its way to the log, so that it
+  // may be destroyed. Nobody may begin anything new.
   Task<Result<>> quiesce();
   // The log has lost something that was acknowledged: durably no candidate.
   Task<Result<>> condemn(const Error& error);
@@ -271,6 +287,7 @@ class Replica final : public RecordSequence {
   void on_placed(const RecordHeader& record, std::span<const std::uint32_t> checksums,
                  std::span<const Buffer> payload) override;
   void on_written(const RecordHeader& record, const LogPlace& place) override;
+  void on_failed(const RecordHeader& record, const Error& error) override;
 
  private:
   using Chain = std::vector<std::shared_ptr<Layer>>;  // newest first
@@ -281,8 +298,13 @@ class Replica final : public RecordSequence {
     RecordHeader header;
     std::vector<std::byte> payload;
     std::optional<LogPosition> position;
-    // Only until finish_recovery() has read the payload.
-    LogPosition recovered_payload;
+    std::vector<std::uint32_t> checksums;  // until recovery has read the payload
+  };
+  // A record that is appended again.
+  struct Copy {
+    RecordHeader header;
+    Buffer payload;
+    LogPosition position;
     std::vector<std::uint32_t> checksums;
   };
   struct RecoveredLsn {
@@ -317,6 +339,9 @@ class Replica final : public RecordSequence {
                      Buffer payload);
   void note_epoch(Epoch epoch, Lsn lsn);
   void drop_tail(Lsn kept);
+  RecordHeader header_of(RecordType type, Lsn lsn, BlockRange blocks) const;
+  std::vector<Copy> copies_before(LogPosition position) const;
+  Task<Result<>> append_copy(Copy& copy, std::vector<LogTicket>& tickets);
   void apply_rule();
   void refresh_size();
   void promise_space(Lsn lsn, ByteCount need);
@@ -402,6 +427,8 @@ class Replica final : public RecordSequence {
   ChainRef head_chain_;
   Mutex flush_lock_;
   Mutex state_lock_;
+  std::uint64_t uses_ = 0;
+  Event unused_;
   RepairSource* repair_source_ = nullptr;
   // How far the merge that is going on has come.
   LayerId merging_;

@@ -91,8 +91,7 @@ Task<Result<>> Replica::push_layer(ReplicaState& state, Chain& layers,
     co_return created.error();
   }
   ++state.next_layer;
-  state.layers.push_back(
-      {.id = id, .volume = volume(), .parent = parent, .begins = begins});
+  state.layers.push_back({.id = id, .volume = volume(), .parent = parent, .begins = begins});
   state.head = static_cast<std::uint32_t>(state.layers.size() - 1);
   layers.push_back(std::move(*created));
   co_return Result<>();
@@ -188,8 +187,7 @@ std::optional<std::uint32_t> Replica::find_mergeable() const {
     if (!child.parent || child.id.creator != uuid()) continue;
     const LayerState& parent = state_.layers[*child.parent];
     const bool needed = (parent.snapshot && !parent.snapshot->deleted) ||
-                        parent.id.creator != uuid() ||
-                        shared_.layers.references(parent.id) > 1 ||
+                        parent.id.creator != uuid() || shared_.layers.references(parent.id) > 1 ||
                         children_of(state_, *child.parent) > 1;
     if (!needed) return i;
   }
@@ -283,8 +281,8 @@ Task<Result<>> Replica::merge_chunk(Layer& from, Layer& to, bool hides, const Ma
       ASHLAR_CO_TRY(co_await to.punch({first + i, 1}));
     }
     const bool sets_present = becomes != BlockState::kDiscarded;
-    const bool sets_discarded = becomes == BlockState::kDamaged ||
-                                (becomes == BlockState::kDiscarded && hides);
+    const bool sets_discarded =
+        becomes == BlockState::kDamaged || (becomes == BlockState::kDiscarded && hides);
     if (sets_present) merged.present = static_cast<std::uint16_t>(merged.present | bit);
     if (sets_discarded) merged.discarded = static_cast<std::uint16_t>(merged.discarded | bit);
   }

@@ -53,11 +53,12 @@ Result<std::vector<Replica::ReadPiece>> Replica::pieces_of(BlockRange blocks, Ls
     } else if (run.in_memory()) {
       piece.from = ReadPiece::From::kMemory;
       piece.payload = run.payload();
-      if (verified.ok()) verified = verify(run.blocks.first, piece.payload.bytes(), run.checksums());
+      if (verified.ok())
+        verified = verify(run.blocks.first, piece.payload.bytes(), run.checksums());
     } else if (!run.is_hole()) {
       piece.from = ReadPiece::From::kLog;
       piece.position = run.position();
-      piece.pin = shared_.log->pin(piece.position);
+      piece.pin = LogPin{};
       const std::span<const std::uint32_t> checksums = run.checksums();
       piece.checksums.assign(checksums.begin(), checksums.end());
     }
@@ -77,16 +78,18 @@ Task<Result<Buffer>> Replica::read(BlockRange blocks) {
   if (blocks.count > kLargestRecordPayload / kBlockSize) {
     co_return Error::invalid_argument("{} blocks are too many for one read", blocks.count);
   }
-  Result<Buffer> bytes = co_await read_range(blocks, ReadView::kCommitted);
-  // The tail that it saw was dropped: what is there now is what it has to show.
-  while (!bytes.ok() && bytes.error().code() == ErrorCode::kAborted) {
-    bytes = co_await read_range(blocks, ReadView::kCommitted);
+  while (true) {
+    Result<Buffer> bytes = co_await read_range(blocks, ReadView::kCommitted);
+    if (!bytes.ok()) {
+      // The tail that it saw was dropped: what is there now is what it has to show.
+      if (bytes.error().code() == ErrorCode::kAborted) continue;
+      co_return bytes.error();
+    }
+    shared_.metrics.reads.add();
+    shared_.metrics.read_bytes.add(blocks.count * kBlockSize);
+    shared_.metrics.read_seconds.observe(shared_.clock.now() - begin);
+    co_return std::move(*bytes);
   }
-  if (!bytes.ok()) co_return bytes.error();
-  shared_.metrics.reads.add();
-  shared_.metrics.read_bytes.add(blocks.count * kBlockSize);
-  shared_.metrics.read_seconds.observe(shared_.clock.now() - begin);
-  co_return std::move(*bytes);
 }
 
 Task<Result<Buffer>> Replica::read_range(BlockRange blocks, ReadView view) {
@@ -127,8 +130,7 @@ Task<Result<Buffer>> Replica::read_range(BlockRange blocks, ReadView view) {
 
 Task<Result<>> Replica::read_from_log(const ReadPiece& piece, MutableByteSpan into) {
   shared_.metrics.reads_from_log.add();
-  const Result<> read =
-      co_await shared_.log_file.read(shared_.ring.physical(piece.position), into);
+  const Result<> read = co_await shared_.log_file.read(shared_.ring.physical(piece.position), into);
   Result<> good = read.ok() ? verify(piece.blocks.first, into, piece.checksums) : read;
   // The log holds the record for us: whatever is wrong is wrong for good (L57).
   if (!good.ok()) fail(FaultCause::kMismatch, good.error().with_context("a record of the log"));
@@ -170,9 +172,9 @@ Task<Result<>> Replica::read_held(const Chain& chain, BlockRange blocks, Mutable
   ASHLAR_CO_TRY(co_await read_resolved(chain, blocks, some, into, bad));
   Result<> outcome;
   for (const std::uint32_t place : bad) {
-    const Result<> repaired = co_await repair_block(
-        chain, some[place].layer, blocks.first + place, some[place].info,
-        into.subspan(place * kBlockSize, kBlockSize));
+    const Result<> repaired =
+        co_await repair_block(chain, some[place].layer, blocks.first + place, some[place].info,
+                              into.subspan(place * kBlockSize, kBlockSize));
     if (!repaired.ok()) outcome = repaired;
   }
   co_return outcome;
@@ -186,27 +188,31 @@ Task<Result<>> Replica::repair_block(const Chain& chain, std::size_t layer, Bloc
   const Error damage = Error::data_loss("block {} of volume {} is damaged in layer {} of {}", block,
                                         volume(), owner.id().number, owner.id().creator);
   ASHLAR_LOG_ERROR_EVERY(1s, LogFields{}.volume(volume().to_string()), "{}", damage.message());
-  Result<Buffer> good = Error::unavailable("nobody to ask for good bytes");
+  Buffer good;
   if (repair_source_ != nullptr) {
-    good = co_await repair_source_->fetch(volume(), {block, 1}, state_.flushed);
+    Result<Buffer> fetched = co_await repair_source_->fetch(volume(), {block, 1}, state_.flushed);
+    if (fetched.ok()) good = std::move(*fetched);
   }
   const BlockChecksum checksum(owner.volume());
-  const bool matches = good.ok() && good->size() == kBlockSize &&
-                       (info.state == BlockState::kDamaged ||
-                        checksum.of(block, good->bytes()) == info.checksum);
+  // Without a checksum only the newest contents can be asked for, and only the head has them.
+  const bool trusts = info.state == BlockState::kDamaged && &owner == layers_[state_.head].get();
+  const bool matches =
+      good.size() == kBlockSize &&
+      (trusts || (info.state == BlockState::kPresent &&
+                  checksum.of(block, good.bytes()) == info.checksum));
   if (!matches) {
     if (!state_.repair_needed) {
       ASHLAR_CO_TRY(co_await change_state([](ReplicaState& state) { state.repair_needed = true; }));
     }
     co_return damage;
   }
-  const ConstIoSlice slice(ByteSpan(good->bytes()));
-  const std::uint32_t sum = checksum.of(block, good->bytes());
+  const ConstIoSlice slice(std::as_const(good).bytes());
+  const std::uint32_t sum = checksum.of(block, good.bytes());
   ASHLAR_CO_TRY(co_await owner.write_blocks({block, 1}, {&slice, 1}));
   ASHLAR_CO_TRY(co_await owner.mark_written({block, 1}, {&sum, 1}, Lsn()));
   ASHLAR_CO_TRY(co_await owner.write_map());
   ASHLAR_CO_TRY(co_await owner.sync());
-  std::memcpy(into.data(), good->data(), kBlockSize);
+  std::memcpy(into.data(), good.data(), kBlockSize);
   shared_.metrics.repaired_blocks.add();
   co_return Result<>();
 }

@@ -31,14 +31,13 @@ Result<> Replica::recover(const RecoveredRecord& record) {
     index_.insert({.lsn = header.lsn,
                    .kind = is_write ? RecordKind::kWrite : RecordKind::kDiscard,
                    .blocks = {header.first_block, header.block_count},
-                   .payload_position = is_write ? record.payload : record.before.end,
-                   .checksums = shared_.checksums.copy(record.checksums)});
+                   .payload_position = record.payload,
+                   .checksums = ChecksumList(shared_.checksums, record.checksums)});
   } else {
     // A copy takes the place of what it copies.
     std::erase_if(controls_, [&](const Control& one) { return one.header.lsn == header.lsn; });
     controls_.push_back({.header = header,
-                         .position = record.before.end,
-                         .recovered_payload = record.payload,
+                         .position = record.payload,
                          .checksums = {record.checksums.begin(), record.checksums.end()}});
   }
   const ByteCount need = is_write ? SpaceGuard::need_of(header.block_count) : ByteCount();
@@ -52,7 +51,7 @@ Task<Result<>> Replica::load_controls() {
     const std::size_t length = control.header.payload_length;
     if (length == 0) continue;
     ASHLAR_CO_TRY_ASSIGN(Buffer bytes, shared_.pool.allocate(ByteCount(length)));
-    const std::uint64_t offset = shared_.ring.physical(control.recovered_payload);
+    const std::uint64_t offset = shared_.ring.physical(*control.position);
     ASHLAR_CO_TRY(co_await shared_.log_file.read(offset, bytes.bytes()));
     ASHLAR_CO_TRY(verify(BlockIndex(), bytes.bytes(), control.checksums));
     const ByteSpan all = std::as_const(bytes).bytes();
@@ -65,9 +64,8 @@ Task<Result<>> Replica::load_controls() {
 Task<Result<>> Replica::finish_recovery() {
   const auto by_lsn = [](const auto& a, const auto& b) { return a.lsn < b.lsn; };
   std::sort(recovered_.begin(), recovered_.end(), by_lsn);
-  std::sort(controls_.begin(), controls_.end(), [](const Control& a, const Control& b) {
-    return a.header.lsn < b.header.lsn;
-  });
+  std::sort(controls_.begin(), controls_.end(),
+            [](const Control& a, const Control& b) { return a.header.lsn < b.header.lsn; });
   Result<> whole;
   for (const RecoveredLsn& one : recovered_) {
     if (one.lsn == last_lsn) continue;  // a copy
@@ -107,17 +105,101 @@ Task<Result<>> Replica::condemn(const Error& error) {
 }
 
 Task<Result<>> Replica::quiesce() {
-  const Result<Mutex::Guard> held = co_await flush_lock_.lock();
-  if (!held.ok()) co_return held.error();
-  const Result<Mutex::Guard> guard = co_await state_lock_.lock();
-  if (!guard.ok()) co_return guard.error();
+  while (uses_ > 0) {
+    unused_.reset();
+    ASHLAR_CO_TRY(co_await unused_.wait());
+  }
   while (placing_ > 0) {
     none_placing_.reset();
     ASHLAR_CO_TRY(co_await none_placing_.wait());
   }
-  // Truncations and copies are on their way too: the log's last batch has them.
-  if (shared_.log != nullptr) (void)co_await shared_.log->quiesce();
+  // A log that failed has told so already.
+  (void)co_await written_.wait(last_lsn);
   co_return Result<>();
+}
+
+// --- records that are appended again -------------------------------------------------------------
+
+RecordHeader Replica::header_of(RecordType type, Lsn lsn, BlockRange blocks) const {
+  return {.type = type,
+          .replica = uuid(),
+          .epoch = epoch_of(lsn).value_or(last_epoch),
+          .lsn = lsn,
+          .previous_epoch = lsn == Lsn(1) ? Epoch() : epoch_of(lsn - 1).value_or(Epoch()),
+          .first_block = blocks.first,
+          .block_count = blocks.count};
+}
+
+// The pending records that stand before `position`.
+std::vector<Replica::Copy> Replica::copies_before(LogPosition position) const {
+  std::vector<Copy> copies;
+  index_.visit_records(state_.flushed.next(), [&](const IndexRecord& record) {
+    if (!record.payload_position || *record.payload_position >= position) return true;
+    const bool is_write = record.kind == RecordKind::kWrite;
+    Copy copy{.header = header_of(is_write ? RecordType::kWrite : RecordType::kDiscard, record.lsn,
+                                  record.blocks),
+              .payload = record.payload.share(),
+              .position = *record.payload_position};
+    if (is_write) {
+      copy.header.payload_length = static_cast<std::uint32_t>(record.blocks.count * kBlockSize);
+      const std::span<const std::uint32_t> sums = record.checksums.values();
+      copy.checksums.assign(sums.begin(), sums.end());
+    }
+    copies.push_back(std::move(copy));
+    return true;
+  });
+  return copies;
+}
+
+Task<Result<>> Replica::append_copy(Copy& copy, std::vector<LogTicket>& tickets) {
+  const RecordHeader& header = copy.header;
+  if (header.payload_length > 0 && copy.payload.empty()) {
+    const LogPin pin = LogPin{};
+    ASHLAR_CO_TRY_ASSIGN(copy.payload, shared_.pool.allocate(ByteCount(header.payload_length)));
+    const std::uint64_t offset = shared_.ring.physical(copy.position);
+    Result<> good = co_await shared_.log_file.read(offset, copy.payload.bytes());
+    if (good.ok()) good = verify(header.first_block, copy.payload.bytes(), copy.checksums);
+    if (!good.ok()) {
+      fail(FaultCause::kMismatch, good.error().with_context("a record of the log"));
+      co_return good;
+    }
+  }
+  // Dropped by a cut, or flushed, while others were written.
+  const bool is_pending = header.lsn > state_.flushed && epoch_of(header.lsn) == header.epoch;
+  if (!is_pending) co_return Result<>();
+  const std::span<const Buffer> pieces(&copy.payload, copy.payload.empty() ? 0 : 1);
+  const Result<LogTicket> ticket =
+      co_await shared_.log->append_again(*this, header, copy.checksums, pieces);
+  if (!ticket.ok()) co_return ticket.error();
+  tickets.push_back(*ticket);
+  shared_.metrics.moved_records.add();
+  co_return Result<>();
+}
+
+Task<Result<>> Replica::move_pending(LogPosition position) {
+  std::vector<Copy> copies = copies_before(position);
+  for (const Control& control : controls_) {
+    if (!control.position || *control.position >= position) continue;
+    Copy copy{.header = control.header, .position = *control.position};
+    ASHLAR_CO_TRY_ASSIGN(copy.payload, shared_.pool.allocate(ByteCount(control.payload.size())));
+    for (std::size_t i = 0; i * kBlockSize < control.payload.size(); ++i) {
+      const ByteSpan block = ByteSpan(control.payload).subspan(i * kBlockSize, kBlockSize);
+      std::copy(block.begin(), block.end(), copy.payload.data() + i * kBlockSize);
+      copy.checksums.push_back(checksum_.of(BlockIndex(i), block));
+    }
+    copies.push_back(std::move(copy));
+  }
+  std::vector<LogTicket> tickets;
+  Result<> outcome;
+  for (Copy& copy : copies) {
+    outcome = co_await append_copy(copy, tickets);
+    if (!outcome.ok()) break;
+  }
+  for (LogTicket& ticket : tickets) {
+    const Result<LogPlace> place = co_await shared_.log->durable(std::move(ticket));
+    if (!place.ok() && outcome.ok()) outcome = place.error();
+  }
+  co_return outcome;
 }
 
 Task<Result<std::unique_ptr<Replica>>> Replica::clone(SnapshotUuid snapshot, std::string path,

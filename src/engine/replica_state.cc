@@ -212,8 +212,8 @@ Task<Result<>> Replica::flush_to(Lsn target) {
 
 void Replica::fail_pass(const FlushPass& pass, const Error& error) {
   // Without space nothing is lost: the log has it, and the pass is made again.
-  const bool passes = error.code() == ErrorCode::kResourceExhausted ||
-                      error.code() == ErrorCode::kCancelled;
+  const bool passes =
+      error.code() == ErrorCode::kResourceExhausted || error.code() == ErrorCode::kCancelled;
   if (passes) return;
   fail(pass.mismatched() ? FaultCause::kMismatch : FaultCause::kLayerWrite, error);
 }

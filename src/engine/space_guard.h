@@ -32,9 +32,7 @@ class SpaceGuard {
     return ByteCount(blocks * 4096 + (blocks / 16 + 2) * 4096);
   }
 
-  bool admits(ByteCount need) const {
-    return known_ && promised_ + need + reserve_ <= free_;
-  }
+  bool admits(ByteCount need) const { return known_ && promised_ + need + reserve_ <= free_; }
   void promise(ByteCount need) { promised_ += need; }
   // The records were flushed, or dropped.
   void settle(ByteCount need) { promised_ -= need; }

@@ -81,8 +81,7 @@ Task<Result<>> Store::format(Runtime runtime, StoreOptions options, StoreUuid uu
       const std::unique_ptr<SlotFile> superblock,
       co_await SlotFile::format(std::move(superblock_file), kSuperblockFormat, body));
   ASHLAR_CO_TRY(co_await files.sync_directory(options.directory));
-  ASHLAR_CO_TRY(
-      co_await files.rename(in(options, "superblock.new"), in(options, "superblock")));
+  ASHLAR_CO_TRY(co_await files.rename(in(options, "superblock.new"), in(options, "superblock")));
   co_return co_await files.sync_directory(options.directory);
 }
 
@@ -119,8 +118,8 @@ Task<Result<Store::Files>> Store::open_files(Runtime runtime, StoreOptions optio
                                options.directory, size.value(), files.state.log_capacity.value());
   }
   // Only now is anything written.
-  ASHLAR_CO_TRY(co_await files.owner->store(
-      encode_owner_record({options.server, owner.incarnation + 1})));
+  ASHLAR_CO_TRY(
+      co_await files.owner->store(encode_owner_record({options.server, owner.incarnation + 1})));
   if (!is_ours) {
     files.state.server = options.server;
     ASHLAR_CO_TRY(co_await files.superblock->store(encode_store_state(files.state)));
@@ -191,15 +190,18 @@ Task<Result<>> Store::open_replicas() {
 Task<Result<>> Store::open_replica(std::string name) {
   Result<std::unique_ptr<Replica>> replica =
       co_await Replica::open(shared_, replica_directory() + "/" + name);
-  if (replica.ok() && (*replica)->uuid().to_string() != name) {
-    replica = Error::data_loss("it holds the state of replica {}", (*replica)->uuid());
-  }
+  std::optional<Error> error;
   if (!replica.ok()) {
+    error = replica.error();
+  } else if ((*replica)->uuid().to_string() != name) {
+    error = Error::data_loss("it holds the state of replica {}", (*replica)->uuid());
+  }
+  if (error) {
     ASHLAR_LOG_ERROR("replica {} cannot be opened and is left as it is: {}", name,
-                     replica.error().message());
+                     error->message());
     // Whatever it refers to must stay.
     layers_.keep_all();
-    unreadable_.push_back({std::move(name), replica.error()});
+    unreadable_.push_back({std::move(name), *error});
     co_return Result<>();
   }
   const ReplicaUuid uuid = (*replica)->uuid();
@@ -223,19 +225,18 @@ Task<Result<>> Store::recover() {
   for (const auto& [uuid, replica] : replicas_) {
     ASHLAR_CO_TRY(co_await replica->finish_recovery());
     if (recovery_.verdict != LogVerdict::kDamage) continue;
-    ASHLAR_CO_TRY(co_await replica->condemn(Error::data_loss(
-        "the log breaks at {}, it was durable up to {}", recovery_.chain.end,
-        recovery_.durable_bound)));
+    ASHLAR_CO_TRY(
+        co_await replica->condemn(Error::data_loss("the log breaks at {}, it was durable up to {}",
+                                                   recovery_.chain.end, recovery_.durable_bound)));
   }
   const LogPosition tail = state_.log.chain.end;
   ASHLAR_CO_TRY(co_await store_checkpoint(recovery_.checkpoint_of(state_.log.chain)));
-  shared_.log = std::make_unique<LogWriter>(
-      runtime_.clock, *files_.log,
-      LogWriterOptions{.store = state_.store,
+  shared_.log = std::make_unique<LogWriter>(runtime_.clock, *files_.log,
+                                            LogWriterOptions{.store = state_.store,
                        .capacity = state_.log_capacity,
+                       .reserve = shared_.log_reserve(),
                        .durability = options_.durability,
-                       .seal_delay = options_.seal_delay,
-                       .reserve = shared_.log_reserve()},
+                       .seal_delay = options_.seal_delay},
       recovery_.start_of(tail));
   co_return Result<>();
 }
@@ -315,9 +316,9 @@ Task<Result<Replica*>> Store::clone_replica(Replica& parent, SnapshotUuid snapsh
   if (!guard.ok()) co_return guard.error();
   spec.size_blocks = parent.size_blocks();
   ASHLAR_CO_TRY(check_new(spec));
-  ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<Replica> replica,
-                       co_await parent.clone(snapshot, replica_path(spec.replica), spec.replica,
-                                             spec.volume));
+  ASHLAR_CO_TRY_ASSIGN(
+      std::unique_ptr<Replica> replica,
+      co_await parent.clone(snapshot, replica_path(spec.replica), spec.replica, spec.volume));
   Replica* made = replica.get();
   replicas_.emplace(spec.replica, std::move(replica));
   co_return made;
@@ -332,9 +333,9 @@ Result<> Store::check_new(const ReplicaSpec& spec) const {
                                    kLargestVolumeBlocks);
   }
   const std::string name = spec.replica.to_string();
-  const bool unreadable = std::any_of(
-      unreadable_.begin(), unreadable_.end(),
-      [&](const UnreadableReplica& one) { return one.name.starts_with(name); });
+  const bool unreadable =
+      std::any_of(unreadable_.begin(), unreadable_.end(),
+                  [&](const UnreadableReplica& one) { return one.name.starts_with(name); });
   if (replicas_.contains(spec.replica) || unreadable) {
     return Error::already_exists("replica {} is in {} already", spec.replica, options_.directory);
   }
@@ -435,6 +436,7 @@ Task<Result<bool>> Store::flush_round() {
   for (Replica* replica : replicas()) {
     // It may have been deleted while others were flushed.
     if (find_pointer(replica) == nullptr || !replica->has_work()) continue;
+    const Replica::Use use(*replica);
     const Result<> passed = co_await replica->flush_pass();
     if (passed.ok()) continue;
     if (passed.error().code() == ErrorCode::kCancelled) co_return passed.error();
@@ -512,6 +514,7 @@ Task<Result<>> Store::free_tail() {
     const std::optional<LogPosition> oldest = replica->oldest_position();
     if (!oldest || *oldest >= before || replica->has_work()) continue;
     any = true;
+    const Replica::Use use(*replica);
     const Result<> moved = co_await replica->move_pending(before);
     if (!moved.ok() && moved.error().code() == ErrorCode::kCancelled) co_return moved;
   }
@@ -548,6 +551,7 @@ Task<Result<bool>> Store::merge_round() {
   bool more = false;
   for (Replica* replica : replicas()) {
     if (find_pointer(replica) == nullptr) continue;
+    const Replica::Use use(*replica);
     const Result<bool> step = co_await replica->merge_step();
     if (step.ok()) {
       more = more || *step;

@@ -71,7 +71,8 @@ class Store {
   std::vector<Replica*> replicas();
   const std::vector<UnreadableReplica>& unreadable() const { return unreadable_; }
 
-  // Everything that may be flushed is in the layers, and the log's tail has moved, when it resolves.
+  // Everything that may be flushed is in the layers, and the log's tail has moved, when it
+  // resolves.
   Task<Result<>> checkpoint();
 
   const StoreUuid& uuid() const { return state_.store; }

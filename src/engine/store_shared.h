@@ -6,6 +6,7 @@
 #include "common/base/buffer.h"
 #include "common/runtime/clock.h"
 #include "common/runtime/sync.h"
+#include "engine/checksum_list.h"
 #include "engine/engine_metrics.h"
 #include "engine/layer_table.h"
 #include "engine/log_writer.h"
@@ -28,12 +29,9 @@ struct StoreShared {
   // Kept for records that are appended again and for what the log says of itself.
   ByteCount log_reserve() const { return ByteCount(ring.capacity() / 8 / 4096 * 4096); }
   // How full the log is for appends: 1 when they have to wait.
-  double fill() const {
-    const double usable = 1.0 - static_cast<double>(log_reserve().value()) /
-                                    static_cast<double>(ring.capacity());
-    return log->fill_ratio() / usable;
-  }
+  double fill() const { return log->fill_ratio(); }
 
+  ChecksumPool checksums{};
   // Bytes of payload that the replicas' indexes hold.
   ByteCount payload_bytes{};
   ByteCount unstable_bytes{};  // what records > stable may need, all replicas together
