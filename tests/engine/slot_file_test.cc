@@ -191,6 +191,17 @@ TEST_F(SlotFileTest, TheNewBodyIsNotShownBeforeItIsStored) {
   EXPECT_EQ(copy(slots->body()), body_of(2, 100));
 }
 
+using SlotFileDeathTest = SlotFileTest;
+
+TEST_F(SlotFileDeathTest, ASecondStoreAtTheSameTimeIsFatal) {
+  const Slots slots = format(body_of(1, 100)).value();
+  memory(*slots).hold = true;
+  node.boot();
+  node.spawn([](SlotFile* file) -> Task<void> { (void)co_await file->store({}); }(slots.get()));
+  ASSERT_TRUE(world.run_until([&] { return memory(*slots).held() == 1; }, 1s));
+  EXPECT_DEATH((void)store(*slots, {}), "a second store");
+}
+
 // --- torn and damaged ----------------------------------------------------------------------------
 
 // Of `length` bytes at `offset` only the sectors that `is_written` says come from `after`.
