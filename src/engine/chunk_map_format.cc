@@ -156,9 +156,11 @@ std::uint64_t damaged_sectors(ByteSpan summary, MapGroupIndex group, const MapSe
   std::uint64_t damaged = 0;
   for (unsigned i = 0; i < kSectorsPerMapPage; ++i) {
     const ByteSpan sector = sector_at(summary, i);
-    const bool whole = is_zero(sector) ||
-                       crc32c(sector.first(kSummaryCrcOffset), seed.of_summary_sector(group, i)) ==
-                           load_le32(sector, kSummaryCrcOffset);
+    if (is_zero(sector)) continue;
+    const ByteSpan bits = sector.first(kSummaryCrcOffset);
+    const bool whole =
+        crc32c(bits, seed.of_summary_sector(group, i)) == load_le32(sector, kSummaryCrcOffset) &&
+        !is_zero(bits);
     if (!whole) damaged |= std::uint64_t{1} << i;
   }
   return damaged;
