@@ -198,4 +198,14 @@ void set_page_exists(MutableByteSpan summary, MapGroupIndex group, unsigned plac
              crc32c(sector.first(kSummaryCrcOffset), seed.of_summary_sector(group, index)));
 }
 
+void spoil_summary(MutableByteSpan summary, MapGroupIndex group, const MapSeed& seed) {
+  ASHLAR_CHECK_EQ(summary.size(), kMapPageSize);
+  std::fill(summary.begin(), summary.end(), std::byte{0xff});
+  for (unsigned i = 0; i < kSectorsPerMapPage; ++i) {
+    const MutableByteSpan sector = summary.subspan(i * kMapSectorSize, kMapSectorSize);
+    store_le32(sector, kSummaryCrcOffset,
+               ~crc32c(sector.first(kSummaryCrcOffset), seed.of_summary_sector(group, i)));
+  }
+}
+
 }  // namespace ashlar::engine

@@ -117,5 +117,7 @@ PageExists page_exists(ByteSpan summary, std::uint64_t damaged, unsigned place);
 std::optional<unsigned> next_place(ByteSpan summary, std::uint64_t damaged, unsigned from);
 void set_page_exists(MutableByteSpan summary, MapGroupIndex group, unsigned place,
                      const MapSeed& seed);
+// Makes every sector one that does not match.
+void spoil_summary(MutableByteSpan summary, MapGroupIndex group, const MapSeed& seed);
 
 }  // namespace ashlar::engine

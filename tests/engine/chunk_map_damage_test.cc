@@ -286,6 +286,22 @@ TEST(ChunkMapDamage, ASummaryThatCannotBeReadHidesNothing) {
   });
 }
 
+TEST(ChunkMapDamage, APageMadeWhileItsSummaryCouldNotBeReadIsThereWhenItCan) {
+  FaultyLab lab;
+  lab.prepare();
+  lab.with_layer([](FaultyLab& here, Layer& layer) -> Task<void> {
+    here.node.disk().fail_next_read(EIO);
+    CO_ASSERT_OK(co_await write_chunk(layer, ChunkIndex(700), 9, Lsn(9)));
+    CO_ASSERT_OK(co_await layer.sync());
+  });
+  lab.with_layer([](FaultyLab&, Layer& layer) -> Task<void> {
+    for (const unsigned chunk : {3U, 51U, 700U}) {
+      CO_ASSERT_OK_ASSIGN(const MappedChunk mapped, co_await layer.entry(ChunkIndex(chunk)));
+      EXPECT_EQ(mapped.entry.present, 0xffff) << chunk;
+    }
+  });
+}
+
 TEST(ChunkMapDamage, AnotherErrorOfTheDiskIsAnErrorForAllWhoWaitAndIsForgotten) {
   FaultyLab lab;
   lab.prepare();
