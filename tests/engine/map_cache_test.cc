@@ -1,9 +1,29 @@
 #include "engine/map_cache.h"
 
+#include <cstdlib>
+#include <new>
 #include <vector>
 
 #include "engine/chunk_map.h"
 #include "tests/engine/layer_test_support.h"
+
+namespace {
+std::uint64_t allocations = 0;
+}  // namespace
+
+// Counts what a look-up allocates.
+void* operator new(std::size_t size) {
+  ++allocations;
+  void* const memory = std::malloc(size == 0 ? 1 : size);
+  ASHLAR_CHECK(memory != nullptr);
+  return memory;
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
 
 namespace ashlar::engine {
 namespace {
@@ -77,7 +97,7 @@ TEST(MapCache, TheLeastRecentlyUsedPageGoes) {
   });
 }
 
-TEST(MapCache, WhatIsInMemoryIsAnsweredAtOnce) {
+TEST(MapCache, WhatIsInMemoryIsAnsweredAtOnceWithoutAllocating) {
   MapLab lab;
   prepare(lab);
   lab.with_map([](MapLab&, ChunkMap& map) -> Task<void> {
@@ -86,7 +106,10 @@ TEST(MapCache, WhatIsInMemoryIsAnsweredAtOnce) {
     EXPECT_FALSE(map.try_look_up(range, infos));
     CO_ASSERT_OK(co_await map.look_up(range, infos));
     std::vector<BlockInfo> again(4);
-    EXPECT_TRUE(map.try_look_up(range, again));
+    const std::uint64_t before = allocations;
+    const bool answered = map.try_look_up(range, again);
+    EXPECT_EQ(allocations, before);
+    EXPECT_TRUE(answered);
     EXPECT_EQ(again, infos);
     EXPECT_FALSE(map.try_look_up({block_in(chunk_on(8)), 1}, std::span(again).first(1)));
     // No page at all, as the summary says.
