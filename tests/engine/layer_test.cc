@@ -64,7 +64,8 @@ TEST(Layer, CreateReplacesWhatAnUnfinishedOneLeft) {
       CO_ASSERT_OK(co_await write_chunk(*old, ChunkIndex(3), 1, Lsn(1)));
       CO_ASSERT_OK(co_await old->sync());
     }
-    CO_ASSERT_OK_ASSIGN(auto layer, co_await create(here, cache, 1));
+    CO_ASSERT_OK(co_await create(here, cache, 1));
+    CO_ASSERT_OK_ASSIGN(auto layer, co_await open(here, cache, 1));
     CO_ASSERT_OK_ASSIGN(const auto next, co_await layer->next_chunk(ChunkIndex(0)));
     EXPECT_FALSE(next.has_value());
   });
