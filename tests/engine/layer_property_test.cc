@@ -151,7 +151,7 @@ Task<void> recover_and_compare(PropertyLab* lab) {
   CO_ASSERT_OK(co_await sync_head(*lab, layers));
 }
 
-TEST(LayerProperty, APowerFailureTouchesOnlyWhatWasNotSyncedAndAReplayMendsIt) {
+TEST(LayerProperty, ACrashTouchesOnlyWhatWasNotSyncedAndAReplayMendsIt) {
   for (std::uint64_t seed = 1; seed <= 150; ++seed) {
     PropertyLab lab(seed);
     lab.run(create_layers(&lab));
@@ -159,7 +159,9 @@ TEST(LayerProperty, APowerFailureTouchesOnlyWhatWasNotSyncedAndAReplayMendsIt) {
     for (int life = 0; life < 3; ++life) {
       lab.node.boot();
       lab.node.spawn(change_until_killed(&lab));
-      lab.node.crash_after_steps(50 + lab.source.random().below(1500), sim::CrashKind::kPowerFail);
+      const bool loses_power = lab.source.random().chance(2, 3);
+      lab.node.crash_after_steps(50 + lab.source.random().below(1500),
+                                 loses_power ? sim::CrashKind::kPowerFail : sim::CrashKind::kKill);
       ASSERT_TRUE(lab.world.run_until([&] { return !lab.node.is_running(); }, 3600s));
       lab.run(recover_and_compare(&lab));
       if (testing::Test::HasFailure()) return;
