@@ -95,7 +95,7 @@ class MapCache {
   bool evict_one();
   void pin(detail::MapPage& page);
   void unpin(detail::MapPage& page);
-  // The page is neither pinned nor dirty nor being read any more: it may go.
+  // The page may go, unless it is pinned or dirty.
   void release(detail::MapPage& page);
 
   BufferPool& pool_;

@@ -6,8 +6,6 @@
 namespace ashlar::engine {
 namespace {
 
-using test::outcome_of;
-
 // A head layer with one below it, and what they should say.
 struct TwoLayers {
   std::unique_ptr<Layer> head;
