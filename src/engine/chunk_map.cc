@@ -70,7 +70,10 @@ std::uint64_t ChunkMap::EntryPages::check(const MapPageRead& read) {
 }
 
 std::uint64_t ChunkMap::SummaryPages::check(const MapPageRead& read) {
-  if (!read.readable) return kAllSectors;
+  if (!read.readable) {
+    spoil_summary(read.bytes, group_at(read.number), seed_);
+    return kAllSectors;
+  }
   return damaged_sectors(read.bytes, group_at(read.number), seed_);
 }
 
@@ -119,15 +122,30 @@ Task<Result<MapPin>> ChunkMap::existing(MapPageIndex page) {
 }
 
 Task<Result<MapPin>> ChunkMap::writable(MapPageIndex page) {
-  ASHLAR_CO_TRY_ASSIGN(MapPin found, co_await existing(page));
-  if (found) co_return found;
   const MapGroupIndex group = group_of(page);
   const PageNumber number = number_of(page);
   ASHLAR_CO_TRY_ASSIGN(const MapPin summary, co_await summaries_.get(number_of(group), false));
-  ASHLAR_CO_TRY_ASSIGN(MapPin made, pages_.make(number));
-  set_page_exists(summaries_.change(summary), group, place_in_group(page), seed_);
-  extent_ = std::max(extent_, number.value() + 1);
-  co_return made;
+  const PageExists exists = page_exists(summary.bytes(), summary.damaged(), place_in_group(page));
+  // A page may be here although it does not exist: when a summary could not be read for a while.
+  if (exists == PageExists::kNo && !pages_.contains(number)) {
+    ASHLAR_CO_TRY_ASSIGN(MapPin made, pages_.make(number));
+    note_exists(summary, page);
+    co_return made;
+  }
+  ASHLAR_CO_TRY_ASSIGN(MapPin found, co_await pages_.get(number, exists == PageExists::kYes));
+  if (exists != PageExists::kYes) note_exists(summary, page);
+  co_return found;
+}
+
+// For a page that is changed next. A damaged sector cannot say it; but it must be as damaged on the
+// disk as it is here, or it would deny the page once it can be read again.
+void ChunkMap::note_exists(const MapPin& summary, MapPageIndex page) {
+  const MutableByteSpan bytes = summaries_.change(summary);
+  const unsigned place = place_in_group(page);
+  if (page_exists(bytes, summary.damaged(), place) == PageExists::kNo) {
+    set_page_exists(bytes, group_of(page), place, seed_);
+  }
+  extent_ = std::max(extent_, number_of(page).value() + 1);
 }
 
 Task<Result<std::optional<MapPageIndex>>> ChunkMap::next_page(MapPageIndex from, MapPageIndex end) {

@@ -97,8 +97,9 @@ class ChunkMap {
   bool answer_from_memory(MapPageIndex page, BlockRange range, std::span<BlockInfo> out);
   // Empty when the page does not exist.
   Task<Result<MapPin>> existing(MapPageIndex page);
-  // Makes it if it does not exist.
+  // Makes it if it does not exist; the caller changes it before it waits again.
   Task<Result<MapPin>> writable(MapPageIndex page);
+  void note_exists(const MapPin& summary, MapPageIndex page);
   // The first page in [from, end) that exists, or may.
   Task<Result<std::optional<MapPageIndex>>> next_page(MapPageIndex from, MapPageIndex end);
   MapGroupIndex end_of_groups() const;

@@ -156,9 +156,11 @@ std::uint64_t damaged_sectors(ByteSpan summary, MapGroupIndex group, const MapSe
   std::uint64_t damaged = 0;
   for (unsigned i = 0; i < kSectorsPerMapPage; ++i) {
     const ByteSpan sector = sector_at(summary, i);
-    const bool whole = is_zero(sector) ||
-                       crc32c(sector.first(kSummaryCrcOffset), seed.of_summary_sector(group, i)) ==
-                           load_le32(sector, kSummaryCrcOffset);
+    if (is_zero(sector)) continue;
+    const ByteSpan bits = sector.first(kSummaryCrcOffset);
+    const bool whole =
+        crc32c(bits, seed.of_summary_sector(group, i)) == load_le32(sector, kSummaryCrcOffset) &&
+        !is_zero(bits);
     if (!whole) damaged |= std::uint64_t{1} << i;
   }
   return damaged;
@@ -194,6 +196,16 @@ void set_page_exists(MutableByteSpan summary, MapGroupIndex group, unsigned plac
   sector[bit / 8] |= std::byte(static_cast<unsigned char>(1U << bit % 8));
   store_le32(sector, kSummaryCrcOffset,
              crc32c(sector.first(kSummaryCrcOffset), seed.of_summary_sector(group, index)));
+}
+
+void spoil_summary(MutableByteSpan summary, MapGroupIndex group, const MapSeed& seed) {
+  ASHLAR_CHECK_EQ(summary.size(), kMapPageSize);
+  std::fill(summary.begin(), summary.end(), std::byte{0xff});
+  for (unsigned i = 0; i < kSectorsPerMapPage; ++i) {
+    const MutableByteSpan sector = summary.subspan(i * kMapSectorSize, kMapSectorSize);
+    store_le32(sector, kSummaryCrcOffset,
+               ~crc32c(sector.first(kSummaryCrcOffset), seed.of_summary_sector(group, i)));
+  }
 }
 
 }  // namespace ashlar::engine

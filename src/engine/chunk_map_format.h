@@ -107,7 +107,8 @@ void spoil_entry(MutableByteSpan page, ChunkIndex chunk, const MapSeed& seed);
 
 // --- summaries -----------------------------------------------------------------------------------
 
-// Bit i: sector i does not match its checksum. What it stands for may or may not exist.
+// Bit i: sector i does not match its checksum, or says what nothing writes. The pages it stands for
+// may or may not exist.
 std::uint64_t damaged_sectors(ByteSpan summary, MapGroupIndex group, const MapSeed& seed);
 
 enum class PageExists : std::uint8_t { kNo, kYes, kUnknown };
@@ -116,5 +117,7 @@ PageExists page_exists(ByteSpan summary, std::uint64_t damaged, unsigned place);
 std::optional<unsigned> next_place(ByteSpan summary, std::uint64_t damaged, unsigned from);
 void set_page_exists(MutableByteSpan summary, MapGroupIndex group, unsigned place,
                      const MapSeed& seed);
+// Makes every sector one that does not match.
+void spoil_summary(MutableByteSpan summary, MapGroupIndex group, const MapSeed& seed);
 
 }  // namespace ashlar::engine

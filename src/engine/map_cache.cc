@@ -207,8 +207,11 @@ Task<Result<>> MapPages::write_dirty() {
       outcome = units.error();
       break;
     }
-    // A write that failed has cancelled the others; more of them would only make it worse.
-    if (scope.cancel_scope().is_cancelled()) break;
+    if (scope.cancel_scope().is_cancelled()) {
+      // By a write that failed, whose error counts more, or because nobody wants this any more.
+      outcome = Error::cancelled("pages of a chunk map were left dirty");
+      break;
+    }
     scope.spawn(write_run(run, std::move(*units)));
     run = next_run(run.first + run.count);
   }

@@ -95,7 +95,7 @@ class MapCache {
   bool evict_one();
   void pin(detail::MapPage& page);
   void unpin(detail::MapPage& page);
-  // The page is neither pinned nor dirty nor being read any more: it may go.
+  // The page may go, unless it is pinned or dirty.
   void release(detail::MapPage& page);
 
   BufferPool& pool_;
@@ -149,7 +149,9 @@ class MapPages {
 
   MapPin find(PageNumber number);
   Task<Result<MapPin>> get(PageNumber number, bool must_exist);
-  // The page is not in memory, and what the file may hold in its place does not count.
+  // In memory, or on its way.
+  bool contains(PageNumber number) const { return page_at(number) != nullptr; }
+  // contains() is false, and what the file may hold in its place does not count.
   Result<MapPin> make(PageNumber number);
   // To change it: at once, before the next co_await.
   MutableByteSpan change(const MapPin& pin);

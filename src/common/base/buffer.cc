@@ -204,11 +204,24 @@ void BufferPool::take_back(BufferChunk* chunk) {
     return;
   }
   if (!was_full) unlink(partial, region);
-  if (idle_count_ == kIdleRegionsKept) {
+  if (idle_count_ >= idle_kept_) {
     unmap_region(region);
   } else {
     link(idle_, region);
     ++idle_count_;
+  }
+}
+
+void BufferPool::keep_idle(ByteCount size) {
+  idle_kept_ = std::max<std::uint64_t>(size / kRegionSize, kIdleRegionsKept);
+}
+
+void BufferPool::trim() {
+  while (idle_count_ > kIdleRegionsKept) {
+    Region* const surplus = idle_;
+    unlink(idle_, surplus);
+    --idle_count_;
+    unmap_region(surplus);
   }
 }
 

@@ -127,6 +127,12 @@ class BufferPool {
   // The contents are whatever was there before. Zero bytes give an empty Buffer.
   Result<Buffer> allocate(ByteCount size);
 
+  // How much idle memory stays mapped from now on, instead of 32 MiB: for a load that takes and
+  // gives back more than that again and again.
+  void keep_idle(ByteCount size);
+  // Returns idle memory to the system, all but 32 MiB: when such a load has ended.
+  void trim();
+
   BufferPoolStatistics statistics() const;
   ByteCount budget() const { return budget_; }
   // One line of state for messages: name, in use, mapped, budget.
@@ -160,6 +166,7 @@ class BufferPool {
   std::array<Region*, kClasses> partial_{};
   Region* idle_ = nullptr;
   std::uint64_t idle_count_ = 0;
+  std::uint64_t idle_kept_ = kIdleRegionsKept;
   std::uint64_t buffers_ = 0;
   std::uint64_t in_use_ = 0;
   std::uint64_t high_water_ = 0;

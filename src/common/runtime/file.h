@@ -40,6 +40,8 @@ class FileOperation : public Operation {
 
   Kind kind() const { return kind_; }
   Durability durability() const { return durability_; }
+  // Whether it is to reach the disk before others of this executor have their turn.
+  bool is_at_once() const { return at_once_; }
   std::uint64_t offset() const { return offset_; }
   // Of the range (kAllocate, kPunch) or of all slices together (kRead, kWrite).
   std::uint64_t length() const { return length_; }
@@ -57,6 +59,7 @@ class FileOperation : public Operation {
   File& file_;
   Kind kind_;
   Durability durability_ = Durability::kNone;
+  bool at_once_ = false;
   std::uint64_t offset_;
   std::uint64_t length_ = 0;
   IoSlice single_;
@@ -83,6 +86,13 @@ class [[nodiscard]] FileAwaiter final : public FileOperation {
     durability_ = durability;
     slices_ = slices;
     for (const IoSlice& slice : slices) length_ += slice.size;
+  }
+
+  // For an operation that much waits for: it costs a system call of its own, and the disk works
+  // while this thread does.
+  FileAwaiter& at_once() {
+    at_once_ = true;
+    return *this;
   }
 
   bool await_ready() const noexcept { return false; }

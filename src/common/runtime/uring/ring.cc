@@ -190,6 +190,13 @@ void Ring::cancel(Operation& operation) {
   entry.user_data = 0;
 }
 
+void Ring::submit_now() {
+  // What the kernel does not take now goes with the next wait.
+  const int status = io_uring_submit(&ring_);
+  ASHLAR_CHECK(status >= 0 || status == -EINTR || status == -EBUSY || status == -EAGAIN, "{}",
+               Error::from_errno(-status, "io_uring_enter"));
+}
+
 void Ring::submit_and_wait(MonoTime now, MonoTime deadline) {
   bypasses_ = 0;
   int status = 0;

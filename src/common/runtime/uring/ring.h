@@ -64,6 +64,8 @@ class Ring {
     return true;
   }
 
+  // Submits what is prepared, and goes on.
+  void submit_now();
   // Submits what is prepared. kWait blocks until something completes or `deadline` passes.
   void submit_and_wait(MonoTime now, MonoTime deadline);
   void submit_and_poll();

@@ -191,6 +191,7 @@ void UringFile::submit(FileOperation& operation) {
     case FileOperation::Kind::kRead:
     case FileOperation::Kind::kWrite:
       submit_transfer(operation);
+      if (operation.is_at_once()) ring_.submit_now();
       return;
     case FileOperation::Kind::kSync:
       submit_sync(operation);
