@@ -158,7 +158,7 @@ class Bench {
     return o;
   }
   std::chrono::milliseconds duration() const {
-    return std::chrono::milliseconds(options_.quick ? 1000 : 4000);
+    return std::chrono::milliseconds(std::getenv("MS") ? atoi(std::getenv("MS")) : 1000);
   }
 
   void with_store(StoreOptions options, const Body& body);
@@ -387,7 +387,7 @@ int Bench::run() {
   buffered_store.durability = LogDurability::kBuffered;
   const std::string what = std::getenv("WHAT");
   prewrite_peer();
-  for (int round = 0; round < options_.rounds; ++round) {
+  for (int round = 0; round < (std::getenv("ROUNDS") ? atoi(std::getenv("ROUNDS")) : 3); ++round) {
     if (what == "durable" || what == "perf") {
       format_store(durable_store);
       with_store(durable_store, &Bench::durable);

@@ -476,8 +476,12 @@ Task<Result<>> LogWriter::write_batch() {
   // A seal is worth its sync: it is what a later recovery judges by.
   const bool dsync = options_.durability == LogDurability::kDurable ||
                      in_flight_.records.front().type == RecordType::kSeal;
-  const Result<> done = co_await file_.write(ring_.physical(header.position), slices_,
-                                             dsync ? Durability::kDsync : Durability::kNone);
+  FileAwaiter write = file_.write(ring_.physical(header.position), slices_,
+                                  dsync ? Durability::kDsync : Durability::kNone);
+  // Those who heard of the batch before have their turn now: the disk should work meanwhile.
+  const TaskContext here = co_await this_task();
+  if (here.executor->has_ready()) write.at_once();
+  const Result<> done = co_await write;
   writing_ = false;
   if (!done.ok()) fail(done.error().with_context("write of the log"));
   if (failure_) {

@@ -158,6 +158,7 @@ Task<Result<std::unique_ptr<Store>>> Store::open(Runtime runtime, BufferPool& po
   ASHLAR_CO_TRY_ASSIGN(Files files, co_await open_files(runtime, options));
   std::unique_ptr<Store> store(
       new Store(runtime, pool, std::move(options), registry, std::move(files)));
+  pool.keep_idle(store->options_.flush_threshold + store->options_.flush_threshold);
   ASHLAR_CO_TRY(co_await store->space_.refresh());
   ASHLAR_CO_TRY(co_await store->open_replicas());
   ASHLAR_CO_TRY(co_await store->recover());
@@ -420,6 +421,7 @@ Task<Result<>> Store::flush_loop() {
 }
 
 Task<Result<>> Store::wait_for_work() {
+  if (!shared_.dirty.is_set()) shared_.pool.trim();
   ASHLAR_CO_TRY(co_await shared_.dirty.wait());
   const Result<> urgent =
       co_await with_timeout(runtime_.clock, options_.flush_delay, wait_for(shared_.urgent));
