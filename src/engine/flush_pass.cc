@@ -1,6 +1,7 @@
 #include "engine/flush_pass.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include <absl/container/inlined_vector.h>
@@ -20,6 +21,7 @@ constexpr std::uint64_t kDirtyShare = 8;
 
 // Takes the next runs from the index. False when there are none.
 bool FlushPass::gather() {
+  allocated_.clear();
   runs_.clear();
   checksums_.clear();
   std::uint64_t blocks = 0;
@@ -82,6 +84,31 @@ Task<Result<>> FlushPass::load(Run& run) {
   co_return Result<>();
 }
 
+// Space for the whole of a chunk when its first blocks come: each write into a hole takes the
+// file's lock for itself, and a random load would do nothing but wait for it. Only while there is
+// plenty.
+Task<Result<>> FlushPass::allocate_chunks(BlockRange blocks) {
+  if (!shared_.space.has_plenty()) co_return Result<>();
+  std::array<BlockInfo, kBlocksPerChunk> known;
+  for (ChunkIndex chunk = chunk_of(blocks.first); first_block_of(chunk) < blocks.end(); ++chunk) {
+    const BlockRange whole{first_block_of(chunk), kBlocksPerChunk};
+    // One that is written whole takes its space at once anyway.
+    if (whole.first >= blocks.first && whole.end() <= blocks.end()) continue;
+    if (!target_.layer.try_look_up(whole, known)) {
+      ASHLAR_CO_TRY(co_await target_.layer.look_up(whole, known));
+    }
+    const bool is_new = std::none_of(known.begin(), known.end(), [](const BlockInfo& block) {
+      return block.state == BlockState::kPresent;
+    });
+    if (!is_new || !allocated_.insert(chunk).second) continue;
+    const Result<> allocated = co_await target_.layer.data().allocate(
+        whole.first.value() * kBlockSize, kBlocksPerChunk * kBlockSize);
+    // The write itself will tell if there is no space.
+    if (!allocated.ok()) break;
+  }
+  co_return Result<>();
+}
+
 Task<Result<>> FlushPass::write_group(std::size_t begin, std::size_t end, Semaphore::Units units) {
   absl::InlinedVector<ConstIoSlice, 32> slices;
   for (std::size_t i = begin; i < end; ++i) {
@@ -90,6 +117,7 @@ Task<Result<>> FlushPass::write_group(std::size_t begin, std::size_t end, Semaph
   }
   const BlockIndex first = runs_[begin].blocks.first;
   const BlockRange blocks{first, runs_[end - 1].blocks.end() - first};
+  ASHLAR_CO_TRY(co_await allocate_chunks(blocks));
   shared_.metrics.flush_writes.add();
   shared_.metrics.flushed_bytes.add(blocks.count * kBlockSize);
   const Result<> written = co_await target_.layer.write_blocks(blocks, slices);

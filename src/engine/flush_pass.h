@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -54,6 +55,7 @@ class FlushPass {
   Task<Result<>> write_runs();
   Task<Result<>> write_group(std::size_t begin, std::size_t end, Semaphore::Units units);
   Task<Result<>> load(Run& run);
+  Task<Result<>> allocate_chunks(BlockRange blocks);
   Task<Result<>> punch_runs();
   Task<Result<>> mark_runs();
   Task<Result<>> finish();
@@ -67,6 +69,7 @@ class FlushPass {
   std::vector<Run> runs_;
   std::vector<std::uint32_t> checksums_;
   std::vector<BlockRange> steps_;
+  std::set<ChunkIndex> allocated_;  // in this step: the map does not know them yet
   bool mismatched_ = false;
 };
 

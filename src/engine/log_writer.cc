@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "common/runtime/task_scope.h"
+
 namespace ashlar::engine {
 namespace {
 
@@ -122,8 +124,8 @@ LogWriter::LogWriter(Clock& clock, File& file, LogWriterOptions options, const L
       records_end_(start.records_end),
       durable_said_(start.durable_said),
       history_(options.capacity),
-      in_flight_end_(start.chain.end),
-      header_(allocate_blocks(kLargestBatchHeader)),
+      begun_(start.chain),
+      flights_(options.batches_in_flight),
       seal_timer_(*this) {
   ASHLAR_CHECK_GT(generation_, chain_.generation);
   ASHLAR_CHECK(tail_ <= chain_.end && chain_.end - tail_ <= ring_.capacity(),
@@ -137,7 +139,7 @@ LogWriter::LogWriter(Clock& clock, File& file, LogWriterOptions options, const L
 }
 
 LogWriter::~LogWriter() {
-  in_flight_.clear();
+  for (Flight& flight : flights_) flight.batch.clear();
   next_.clear();
   ASHLAR_CHECK(outcomes_alive_ == 0, "a ticket outlives the log");
   ASHLAR_CHECK(pins_.empty(), "a pin outlives the log");
@@ -202,7 +204,7 @@ Result<> LogWriter::carries_its_payload(const AppendAwaiter& append) const {
 // Where the log would end if the gathered batch had this much in it.
 LogPosition LogWriter::end_with(std::size_t records, std::size_t blocks) const {
   const std::uint64_t length = batch_header_length(records, blocks) + blocks * kBlockSize;
-  return ring_.place(in_flight_end_, length) + length;
+  return ring_.place(begun_.end, length) + length;
 }
 
 bool LogWriter::fits(LogPosition end, ByteCount left_free) const {
@@ -210,7 +212,7 @@ bool LogWriter::fits(LogPosition end, ByteCount left_free) const {
 }
 
 LogPosition LogWriter::head() const {
-  if (next_.records.empty()) return in_flight_end_;
+  if (next_.records.empty()) return begun_.end;
   return end_with(next_.records.size(), next_.checksums.size());
 }
 
@@ -425,18 +427,30 @@ void LogWriter::gather_seal() {
 
 Task<Result<>> LogWriter::run() {
   if (wants_seal()) clock_.arm(seal_timer_, clock_.now() + options_.seal_delay);
+  const TaskContext here = co_await this_task();
+  TaskScope lanes(here);
+  for (std::size_t i = 0; i < flights_.size(); ++i) lanes.spawn(run_lane());
+  co_return co_await lanes.join();
+}
+
+// Writes one batch after the other. The lanes take turns: whoever is free takes what has gathered.
+Task<Result<>> LogWriter::run_lane() {
   while (!failure_) {
     work_.reset();
-    const bool sealing = wants_seal() && (seal_due_ || closing_) && fits(end_with(1, 0));
+    const bool sealing =
+        in_flight_ == 0 && wants_seal() && (seal_due_ || closing_) && fits(end_with(1, 0));
     if (next_.records.empty() && sealing) gather_seal();
-    if (!next_.records.empty()) {
+    // None is free while batches wait for one before them to be counted.
+    Flight* const flight = free_flight();
+    if (!next_.records.empty() && flight != nullptr) {
       seal_timer_.disarm();
       seal_due_ = false;
-      ASHLAR_CO_TRY(co_await write_batch());
+      ASHLAR_CO_TRY(co_await write_batch(*flight));
       if (wants_seal()) clock_.arm(seal_timer_, clock_.now() + options_.seal_delay);
       continue;
     }
-    if (closing_) co_return Result<>();
+    // One that is still writing looks after the seal.
+    if (closing_ && next_.records.empty()) co_return Result<>();
     const Result<> woken = co_await work_.wait();
     if (!woken.ok()) fail(woken.error().with_context("the log was stopped"));
   }
@@ -452,69 +466,109 @@ BatchHeader LogWriter::header_of(const Gathering& batch) const {
           .total_length = total,
           .store = options_.store,
           .generation = generation_,
-          .position = ring_.place(chain_.end, total),
-          .previous_position = chain_.batch,
-          .previous_crc = chain_.crc,
+          .position = ring_.place(begun_.end, total),
+          .previous_position = begun_.batch,
+          .previous_crc = begun_.crc,
           .durable_up_to = durable_};
 }
 
-Task<Result<>> LogWriter::write_batch() {
-  ASHLAR_CHECK(!writing_ && chain_.end == in_flight_end_);
-  std::swap(in_flight_, next_);
-  const BatchHeader header = header_of(in_flight_);
-  in_flight_end_ = header.position + header.total_length;
-  ASHLAR_CHECK(fits(in_flight_end_), "batch up to {}, tail {}", in_flight_end_, tail_);
-  ASHLAR_CHECK_LE(ring_.physical(header.position) + header.total_length, ring_.capacity());
-  const MutableByteSpan encoded(header_.get(), header.header_length);
-  const std::uint32_t crc =
-      encode_batch_header(header, in_flight_.records, in_flight_.checksums, encoded);
-  slices_.clear();
-  slices_.emplace_back(ByteSpan(encoded));
-  for (const Buffer& piece : in_flight_.payload) slices_.emplace_back(piece.bytes());
-  writing_ = true;
+Task<Result<>> LogWriter::write_batch(Flight& flight) {
+  begin_flight(flight);
   place_waiting();  // the next batch has room for those who found this one full
   // A seal is worth its sync: it is what a later recovery judges by.
   const bool dsync = options_.durability == LogDurability::kDurable ||
-                     in_flight_.records.front().type == RecordType::kSeal;
-  FileAwaiter write = file_.write(ring_.physical(header.position), slices_,
+                     flight.batch.records.front().type == RecordType::kSeal;
+  FileAwaiter write = file_.write(ring_.physical(flight.header.position), flight.slices,
                                   dsync ? Durability::kDsync : Durability::kNone);
   // Those who heard of the batch before have their turn now: the disk should work meanwhile.
   const TaskContext here = co_await this_task();
   if (here.executor->has_ready()) write.at_once();
   const Result<> done = co_await write;
-  writing_ = false;
   if (!done.ok()) fail(done.error().with_context("write of the log"));
+  flight.state = Flight::State::kWritten;
   if (failure_) {
     // Also when a sync failed meanwhile: what was acknowledged must not go beyond it.
-    in_flight_.tell_failed(*failure_);
-    in_flight_.clear();
+    give_up_written();
     co_return *failure_;
   }
-  written_batch(header, crc);
+  // A batch counts when all before it do.
+  while (Flight* next = next_written()) written_batch(*next);
   co_return Result<>();
 }
 
-void LogWriter::written_batch(const BatchHeader& header, std::uint32_t crc) {
-  const ChainPoint before = chain_;
-  chain_ = {in_flight_end_, generation_, header.position, crc};
+// Takes what has gathered, and its place in the chain.
+void LogWriter::begin_flight(Flight& flight) {
+  ASHLAR_CHECK(flight.state == Flight::State::kFree);
+  std::swap(flight.batch, next_);
+  flight.header = header_of(flight.batch);
+  const BatchHeader& header = flight.header;
+  const LogPosition end = header.position + header.total_length;
+  ASHLAR_CHECK(fits(end), "batch up to {}, tail {}", end, tail_);
+  ASHLAR_CHECK_LE(ring_.physical(header.position) + header.total_length, ring_.capacity());
+  if (flight.memory == nullptr) flight.memory.reset(allocate_blocks(kLargestBatchHeader));
+  const MutableByteSpan encoded(flight.memory.get(), header.header_length);
+  const std::uint32_t crc =
+      encode_batch_header(header, flight.batch.records, flight.batch.checksums, encoded);
+  flight.slices.clear();
+  flight.slices.emplace_back(ByteSpan(encoded));
+  for (const Buffer& piece : flight.batch.payload) flight.slices.emplace_back(piece.bytes());
+  flight.before = begun_;
+  begun_ = {end, generation_, header.position, crc};
+  flight.after = begun_;
+  flight.state = Flight::State::kWriting;
+  ++in_flight_;
+}
+
+LogWriter::Flight* LogWriter::free_flight() {
+  for (Flight& flight : flights_) {
+    if (flight.state == Flight::State::kFree) return &flight;
+  }
+  return nullptr;
+}
+
+// Batches that came to the disk behind one that did not.
+void LogWriter::give_up_written() {
+  for (Flight& flight : flights_) {
+    if (flight.state != Flight::State::kWritten) continue;
+    flight.state = Flight::State::kFree;
+    --in_flight_;
+    flight.batch.tell_failed(*failure_);
+    flight.batch.clear();
+  }
+}
+
+// The batch behind the last one that counts, when it is written.
+LogWriter::Flight* LogWriter::next_written() {
+  for (Flight& flight : flights_) {
+    if (flight.state == Flight::State::kWritten && flight.before == chain_) return &flight;
+  }
+  return nullptr;
+}
+
+void LogWriter::written_batch(Flight& flight) {
+  chain_ = flight.after;
   history_.add(chain_);
   ++batches_written_;
-  durable_said_ = header.durable_up_to;
-  if (in_flight_.records.front().type != RecordType::kSeal) records_end_ = chain_.end;
+  durable_said_ = std::max(durable_said_, flight.header.durable_up_to);
+  if (flight.batch.records.front().type != RecordType::kSeal) records_end_ = chain_.end;
   if (options_.durability == LogDurability::kDurable) durable_ = chain_.end;
   ASHLAR_CHECK(tail_ <= durable_ && durable_ <= chain_.end && chain_.end <= head());
-  BatchOutcome& outcome = *in_flight_.outcome;
-  outcome.payload = header.position + header.header_length;
-  outcome.before = before;
-  outcome.after = chain_;
-  in_flight_.tell_written();
-  in_flight_.clear();
+  BatchOutcome& outcome = *flight.batch.outcome;
+  outcome.payload = flight.header.position + flight.header.header_length;
+  outcome.before = flight.before;
+  outcome.after = flight.after;
+  flight.state = Flight::State::kFree;
+  --in_flight_;
+  flight.batch.tell_written();
+  flight.batch.clear();
+  if (!next_.records.empty() || in_flight_ == 0) work_.set();
 }
 
 void LogWriter::fail(const Error& error) {
   if (failure_) return;
   failure_ = error;
   seal_timer_.disarm();
+  give_up_written();
   next_.tell_failed(error);
   next_.clear();
   place_waiting();

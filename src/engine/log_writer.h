@@ -1,4 +1,4 @@
-// LogWriter: appends records to the store's log, in batches, one write in flight.
+// LogWriter: appends records to the store's log, in batches, a few writes in flight.
 //
 //   LogWriter writer(runtime.clock, file, options, start);
 //   scope.spawn(writer.run());
@@ -19,8 +19,10 @@
 // seals, may fill the log to its last block, while new records see only capacity − reserve; and
 // they are placed before all that waits: what is stuck must not wait behind what it blocks (L103).
 //
-// Group commit: while one batch is on its way to the disk, the next one gathers all that is
-// appended. A batch that finds the disk idle goes at once; there is no timer at depth 1. Payload
+// Group commit: while batches are on their way to the disk (at most batches_in_flight of them), the
+// next one gathers all that is appended. One that finds room goes at once; there is no timer at
+// depth 1. Batches may end in any order; one counts when all before it do, because recovery follows
+// the chain and stops at the first that is missing. Payload
 // goes from the caller's Buffers to the disk without a copy; the writer shares them until the write
 // is over.
 //
@@ -74,6 +76,8 @@ struct LogWriterOptions {
   ByteCount reserve;
   LogDurability durability = LogDurability::kDurable;
   Duration seal_delay = 10ms;
+  // Batches on their way to the disk at the same time.
+  std::size_t batches_in_flight = 2;
   std::size_t most_waiting = 1024;  // appends beyond these are refused; copies and cuts likewise
 };
 
@@ -301,6 +305,21 @@ class LogWriter {
     void tell_failed(const Error& error) const;
     void clear();
   };
+  struct Free {
+    void operator()(std::byte* bytes) const;
+  };
+  // A batch on its way, or room for one.
+  struct Flight {
+    enum class State : std::uint8_t { kFree, kWriting, kWritten };
+
+    State state = State::kFree;
+    Gathering batch;
+    BatchHeader header;
+    ChainPoint before;
+    ChainPoint after;
+    std::unique_ptr<std::byte[], Free> memory{};  // of the header
+    std::vector<ConstIoSlice> slices;
+  };
   class SealTimer final : public Timer {
    public:
     explicit SealTimer(LogWriter& writer) : writer_(writer) {}
@@ -308,9 +327,6 @@ class LogWriter {
 
    private:
     LogWriter& writer_;
-  };
-  struct Free {
-    void operator()(std::byte* bytes) const;
   };
 
   // Appends that wait, first come first served.
@@ -344,9 +360,14 @@ class LogWriter {
   bool wants_seal() const;
   void on_seal_timer();
   void gather_seal();
-  Task<Result<>> write_batch();
+  Task<Result<>> run_lane();
+  Task<Result<>> write_batch(Flight& flight);
+  void begin_flight(Flight& flight);
+  Flight* free_flight();
+  Flight* next_written();
+  void give_up_written();
   BatchHeader header_of(const Gathering& batch) const;
-  void written_batch(const BatchHeader& header, std::uint32_t crc);
+  void written_batch(Flight& flight);
   void fail(const Error& error);
 
   Clock& clock_;
@@ -368,11 +389,9 @@ class LogWriter {
   std::pmr::unsynchronized_pool_resource outcomes_;
   std::size_t outcomes_alive_ = 0;
   Gathering next_;
-  Gathering in_flight_;
-  LogPosition in_flight_end_;
-  bool writing_ = false;
-  std::unique_ptr<std::byte[], Free> header_;
-  std::vector<ConstIoSlice> slices_;
+  ChainPoint begun_;  // behind the last batch that is on its way
+  std::vector<Flight> flights_;
+  std::size_t in_flight_ = 0;
 
   Queue new_records_;
   Queue urgent_;  // copies and cuts; goes first

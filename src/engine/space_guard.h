@@ -33,6 +33,8 @@ class SpaceGuard {
   }
 
   bool admits(ByteCount need) const { return known_ && promised_ + need + reserve_ <= free_; }
+  // Whether space may be taken ahead of need.
+  bool has_plenty() const { return known_ && promised_ + reserve_ + kPlenty <= free_; }
   void promise(ByteCount need) { promised_ += need; }
   // The records were flushed, or dropped.
   void settle(ByteCount need) { promised_ -= need; }
@@ -47,6 +49,7 @@ class SpaceGuard {
 
  private:
   static constexpr ByteCount kStaleAfter{32 << 20};
+  static constexpr ByteCount kPlenty{4ULL << 30};
   static constexpr Duration kShortest = 100ms;
 
   FileSystem& files_;

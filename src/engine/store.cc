@@ -158,7 +158,7 @@ Task<Result<std::unique_ptr<Store>>> Store::open(Runtime runtime, BufferPool& po
   ASHLAR_CO_TRY_ASSIGN(Files files, co_await open_files(runtime, options));
   std::unique_ptr<Store> store(
       new Store(runtime, pool, std::move(options), registry, std::move(files)));
-  pool.keep_idle(store->options_.flush_threshold + store->options_.flush_threshold);
+  pool.keep_idle(store->options_.payload_memory);
   ASHLAR_CO_TRY(co_await store->space_.refresh());
   ASHLAR_CO_TRY(co_await store->open_replicas());
   ASHLAR_CO_TRY(co_await store->recover());
@@ -238,7 +238,8 @@ Task<Result<>> Store::recover() {
                                                              .capacity = state_.log_capacity,
                                                              .reserve = shared_.log_reserve(),
                                                              .durability = options_.durability,
-                                                             .seal_delay = options_.seal_delay},
+                                                             .seal_delay = options_.seal_delay,
+                       .batches_in_flight = options_.batches_in_flight},
                                             recovery_.start_of(tail));
   co_return Result<>();
 }

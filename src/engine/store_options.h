@@ -22,6 +22,7 @@ struct StoreOptions {
   // kBuffered: records are durable when somebody asks for it. For stores of buffered volumes.
   LogDurability durability = LogDurability::kDurable;
   Duration seal_delay = 10ms;
+  std::size_t batches_in_flight = 2;  // of the log
 
   // Payloads kept in memory until they are flushed; beyond it they are read back from the log.
   ByteCount payload_memory{512 << 20};
@@ -29,7 +30,7 @@ struct StoreOptions {
   ByteCount map_memory{64 << 20};
 
   // Flushing begins when so much payload waits, or after so long.
-  ByteCount flush_threshold{128 << 20};
+  ByteCount flush_threshold{64 << 20};
   Duration flush_delay = 2s;
   std::size_t flush_depth = 16;  // data writes in flight
 

@@ -102,6 +102,7 @@ struct LogLab {
       : world(seed), node(world.add_node()), file(capacity) {
     options.capacity = ByteCount(capacity);
     options.store = test_uuid<StoreUuid>(200);
+    options.batches_in_flight = 1;  // most tests look at one batch at a time
     for (unsigned n = 0; n < 8; ++n) sequences.emplace_back(replica_of(n));
   }
 
