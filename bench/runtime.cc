@@ -1,7 +1,6 @@
 // The reactor against what it must not lose to: a batching epoll loop for TCP, fio's io_uring
 // engine for durable O_DIRECT writes. The server side is pinned to CPU 0 and the client to CPU 1;
 // fio and our writer take turns on CPU 0. Everything is interleaved round by round.
-#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <future>
@@ -10,11 +9,11 @@
 #include <thread>
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 #include <time.h>
 #include <unistd.h>
 
 #include "bench/echo_peer.h"
+#include "bench/fio.h"
 #include "bench/report.h"
 #include "common/runtime/example/echo.h"
 #include "common/runtime/uring/reactor.h"
@@ -180,24 +179,6 @@ Task<Result<>> prewrite(Runtime runtime, std::string path) {
   co_return co_await file->sync();
 }
 
-double write_with_fio(const std::string& path, int depth, std::chrono::milliseconds duration) {
-  const std::string command = fmt::format(
-      "fio --name=peer --filename={} --filesize={} --rw=randwrite --norandommap --bs=4k --direct=1 "
-      "--sync=dsync --ioengine=io_uring --iodepth={} --thread --cpus_allowed={} --time_based "
-      "--runtime={}ms --output-format=json",
-      path, kFileSize, depth, kServerCpu, duration.count());
-  std::FILE* pipe = ::popen(command.c_str(), "r");
-  ASHLAR_CHECK(pipe != nullptr);
-  std::string output;
-  std::array<char, 4096> chunk;
-  while (const std::size_t count = std::fread(chunk.data(), 1, chunk.size(), pipe)) {
-    output.append(chunk.data(), count);
-  }
-  const int status = ::pclose(pipe);
-  ASHLAR_CHECK(status == 0, "fio failed ({}): {}", status, output);
-  return nlohmann::json::parse(output)["jobs"][0]["write"]["iops"].get<double>();
-}
-
 void measure_writes(BenchReport& report, const std::string& path, int depth,
                     std::chrono::milliseconds duration) {
   pin_to_cpu(kServerCpu);
@@ -206,8 +187,12 @@ void measure_writes(BenchReport& report, const std::string& path, int depth,
       reactor->run(write_durably(reactor->runtime(), path, depth, duration));
   ASHLAR_CHECK(ours.ok(), "{}", ours.error());
   report.add(fmt::format("file_write_ashlar_qd{}_per_s", depth), *ours);
-  report.add(fmt::format("file_write_fio_qd{}_per_s", depth),
-             write_with_fio(path, depth, duration));
+  report.add(fmt::format("file_write_fio_qd{}_per_s", depth), run_fio({.path = path,
+                                                                       .size = kFileSize,
+                                                                       .dsync = true,
+                                                                       .depth = depth,
+                                                                       .cpu = kServerCpu,
+                                                                       .duration = duration}));
 }
 
 int run(int argc, char** argv) {

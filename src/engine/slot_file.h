@@ -48,7 +48,7 @@ struct SlotFormat {
 
 class SlotFile {
  public:
-  // Both keep `file`.
+  // Both keep `file`. `body` outlives the task.
   static Task<Result<std::unique_ptr<SlotFile>>> format(std::unique_ptr<File> file,
                                                         SlotFormat format, ByteSpan body);
   // kDataLoss when neither slot is whole, kUnimplemented when a later version of the format wrote

@@ -191,6 +191,19 @@ TEST_F(SlotFileTest, TheNewBodyIsNotShownBeforeItIsStored) {
   EXPECT_EQ(copy(slots->body()), body_of(2, 100));
 }
 
+using SlotFileDeathTest = SlotFileTest;
+
+TEST_F(SlotFileDeathTest, ASecondStoreAtTheSameTimeIsFatal) {
+  const Slots slots = format(body_of(1, 100)).value();
+  memory(*slots).hold = true;
+  node.boot();
+  node.spawn([](SlotFile* file) -> Task<void> { (void)co_await file->store({}); }(slots.get()));
+  ASSERT_TRUE(world.run_until([&] { return memory(*slots).held() == 1; }, 1s));
+  EXPECT_DEATH((void)store(*slots, {}), "a second store");
+  memory(*slots).release_one();
+  ASSERT_TRUE(world.run_until([&] { return !node.is_running(); }, 1s));
+}
+
 // --- torn and damaged ----------------------------------------------------------------------------
 
 // Of `length` bytes at `offset` only the sectors that `is_written` says come from `after`.
@@ -380,26 +393,23 @@ class UnreadableSlot : public SlotFileTest {
 
   // On the simulated disk: format and store.
   void prepare(Bytes old, Bytes fresh) {
-    Result<> done;
-    run([](Runtime runtime, Result<>* out, Bytes a, Bytes b) -> Task<void> {
-      *out = co_await write_both(runtime, std::move(a), std::move(b));
-    }(boot(), &done, std::move(old), std::move(fresh)));
+    Result<> done = Error::aborted("did not run");
+    run([](sim::SimNode* node, Result<>* out, Bytes a, Bytes b) -> Task<void> {
+      *out = co_await write_both(node->runtime(), std::move(a), std::move(b));
+    }(&node, &done, std::move(old), std::move(fresh)));
     ASSERT_TRUE(done.ok());
   }
   Result<Slots> reopen() {
     Result<Slots> slots = Error::aborted("did not run");
-    run([](Runtime runtime, Result<Slots>* out) -> Task<void> {
-      Result<std::unique_ptr<File>> file = co_await runtime.files.open(kPath, OpenMode::kExisting);
+    run([](sim::SimNode* node, Result<Slots>* out) -> Task<void> {
+      Result<std::unique_ptr<File>> file =
+          co_await node->runtime().files.open(kPath, OpenMode::kExisting);
       *out = co_await SlotFile::open(std::move(*file), kFormat);
-    }(boot(), &slots));
+    }(&node, &slots));
     return slots;
   }
 
  private:
-  Runtime boot() {
-    if (!node.is_running()) node.boot();
-    return node.runtime();
-  }
   static Task<Result<>> write_both(Runtime runtime, Bytes old, Bytes fresh) {
     ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<File> file,
                          co_await runtime.files.open(kPath, OpenMode::kCreateNew));
