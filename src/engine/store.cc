@@ -22,6 +22,20 @@ Task<Result<>> wait_for(Event& event) {
   co_return co_await event.wait();
 }
 
+// What names the store: durable only when the directory above is synced, too.
+std::string parent_of(const StoreOptions& options) {
+  const std::size_t slash = options.directory.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : options.directory.substr(0, slash);
+}
+
+// A process that was killed may have given names that nobody has synced.
+Task<Result<>> sync_names(FileSystem& files, const StoreOptions& options) {
+  ASHLAR_CO_TRY(co_await files.sync_directory(parent_of(options)));
+  ASHLAR_CO_TRY(co_await files.sync_directory(options.directory));
+  co_return co_await files.sync_directory(in(options, "replicas"));
+}
+
 Task<Result<>> make_directories(FileSystem& files, const StoreOptions& options) {
   for (const char* name : {"", "replicas", "layers", "quarantine"}) {
     const std::string path = *name == 0 ? options.directory : in(options, name);
@@ -82,7 +96,7 @@ Task<Result<>> Store::format(Runtime runtime, StoreOptions options, StoreUuid uu
       co_await SlotFile::format(std::move(superblock_file), kSuperblockFormat, body));
   ASHLAR_CO_TRY(co_await files.sync_directory(options.directory));
   ASHLAR_CO_TRY(co_await files.rename(in(options, "superblock.new"), in(options, "superblock")));
-  co_return co_await files.sync_directory(options.directory);
+  co_return co_await sync_names(files, options);
 }
 
 Task<Result<Store::Files>> Store::open_files(Runtime runtime, StoreOptions options) {
@@ -118,6 +132,7 @@ Task<Result<Store::Files>> Store::open_files(Runtime runtime, StoreOptions optio
                                options.directory, size.value(), files.state.log_capacity.value());
   }
   // Only now is anything written.
+  ASHLAR_CO_TRY(co_await sync_names(fs, options));
   ASHLAR_CO_TRY(
       co_await files.owner->store(encode_owner_record({options.server, owner.incarnation + 1})));
   if (!is_ours) {
