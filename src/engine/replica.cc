@@ -196,7 +196,8 @@ Task<Result<>> Replica::admit(RecordHeader header) {
     }
   }
   while (holds_too_much()) {
-    ASHLAR_CO_TRY(co_await stable_.wait(stable_.value().next()));
+    const Result<> stable = co_await stable_.wait(stable_.value().next());
+    if (!stable.ok() && stable.error().code() != ErrorCode::kAborted) co_return stable;
   }
   const Duration delay = delay_of(header);
   if (delay > Duration::zero()) {
@@ -300,6 +301,7 @@ Task<Result<Lsn>> Replica::write_whole_blocks(std::uint64_t offset, ByteSpan byt
   const std::uint64_t end = align_up(offset + bytes.size(), kBlockSize);
   const BlockRange blocks{BlockIndex(begin / kBlockSize), (end - begin) / kBlockSize};
   ASHLAR_CO_TRY(check_range(blocks));
+  ASHLAR_CO_TRY(co_await pass_reverts());
   ASHLAR_CO_TRY_ASSIGN(Buffer payload, shared_.pool.allocate(ByteCount(end - begin)));
   const bool first_is_partial = offset > begin;
   const bool last_is_partial = offset + bytes.size() < end;
@@ -572,7 +574,7 @@ void Replica::drop_tail(Lsn kept) {
   refresh_size();
   const Error reason =
       Error::aborted("the record was dropped: the history of replica {} ends at {}", uuid(), kept);
-  for (LsnWatermark* watermark : {&written_, &durable_, &committed_}) {
+  for (LsnWatermark* watermark : {&written_, &durable_, &committed_, &stable_}) {
     watermark->retreat(kept, reason);
   }
 }

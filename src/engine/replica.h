@@ -10,7 +10,7 @@
 //
 // Reading. The newest record of each block when read() was called, else the layers, else zeros;
 // checksums are compared on the way out. A read that meets an uncommitted record waits for its
-// commit. A mismatch is looked up again, at last with the flusher held; then it is damage: the
+// commit, and one behind a revert until the flusher has passed it. A mismatch is looked up again, at last with the flusher held; then it is damage: the
 // repair hook is asked for good bytes, which are written back; without them the read fails with
 // kDataLoss and the replica remembers that it needs repair (P4).
 //
@@ -371,6 +371,9 @@ class Replica final : public RecordSequence {
   void forget_flushed(Lsn up_to);
   void fail_pass(const FlushPass& pass, const Error& error);
   Task<Result<>> load_controls();
+  Task<Result<>> flush_further();
+  bool has_revert() const;
+  Task<Result<>> pass_reverts();
   Task<Result<>> materialize(SnapshotUuid uuid);
 
   // replica_layers.cc
@@ -427,6 +430,8 @@ class Replica final : public RecordSequence {
   ChainRef head_chain_;
   Mutex flush_lock_;
   Mutex state_lock_;
+  // The pass under way ends with a revert: the index holds what it takes back until it is over.
+  bool reverting_ = false;
   std::uint64_t uses_ = 0;
   Event unused_;
   RepairSource* repair_source_ = nullptr;

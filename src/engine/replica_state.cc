@@ -14,6 +14,17 @@ bool is_rotation(RecordType type) {
   return type == RecordType::kSnapshot || type == RecordType::kRevert;
 }
 
+class RevertMark {
+ public:
+  RevertMark(bool& mark, bool value) : mark_(mark) { mark_ = value; }
+  RevertMark(const RevertMark&) = delete;
+  RevertMark& operator=(const RevertMark&) = delete;
+  ~RevertMark() { mark_ = false; }
+
+ private:
+  bool& mark_;
+};
+
 }  // namespace
 
 Task<Result<std::unique_ptr<Replica>>> Replica::create(StoreShared& shared, std::string path,
@@ -192,6 +203,9 @@ FlushPass::Target Replica::flush_target() const {
 }
 
 Task<Result<>> Replica::flush_to(Lsn target) {
+  const Control* rotation = next_rotation();
+  const RevertMark mark(reverting_, rotation != nullptr && rotation->header.lsn == target &&
+                                         rotation->header.type == RecordType::kRevert);
   ASHLAR_CO_TRY(co_await advance_index(target));
   FlushPass pass(shared_, index_, checksum_, flush_target());
   const Result<> flushed = co_await pass.run();
