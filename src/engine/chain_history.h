@@ -58,6 +58,7 @@ class ChainHistory {
   std::size_t size() const { return count_; }
   std::vector<ChainPoint> points() const {
     std::vector<ChainPoint> all;
+    all.reserve(count_);
     for (std::size_t i = 0; i < count_; ++i) all.push_back(at(i));
     return all;
   }

@@ -117,6 +117,7 @@ LogWriter::LogWriter(Clock& clock, File& file, LogWriterOptions options, const L
       generation_(start.generation),
       chain_(start.chain),
       tail_(start.tail),
+      released_(start.tail),
       durable_(start.chain.end),
       records_end_(start.records_end),
       durable_said_(start.durable_said),
@@ -139,6 +140,7 @@ LogWriter::~LogWriter() {
   in_flight_.clear();
   next_.clear();
   ASHLAR_CHECK(outcomes_alive_ == 0, "a ticket outlives the log");
+  ASHLAR_CHECK(pins_.empty(), "a pin outlives the log");
 }
 
 LogWriter::AppendAwaiter LogWriter::append(RecordSequence& sequence, const RecordHeader& record,
@@ -357,10 +359,47 @@ std::optional<ChainPoint> LogWriter::checkpoint_at(LogPosition needed) const {
 
 void LogWriter::release_up_to(LogPosition position) {
   ASHLAR_CHECK_LE(position, durable_);
-  tail_ = std::max(tail_, position);
+  released_ = std::max(released_, position);
+  move_tail();
+}
+
+void LogWriter::move_tail() {
+  LogPosition tail = released_;
+  for (const LogPosition pinned : pins_) tail = std::min(tail, pinned);
+  ASHLAR_CHECK_LE(tail_, tail);
+  tail_ = tail;
   history_.forget_before(tail_);
   place_waiting();
   if (seal_due_) work_.set();
+}
+
+LogPin LogWriter::pin(LogPosition position) {
+  const LogPosition held = std::max(position, tail_);
+  pins_.push_back(held);
+  return {*this, held};
+}
+
+void LogWriter::move_pin(LogPosition from, LogPosition to) {
+  const auto place = std::ranges::find(pins_, from);
+  ASHLAR_CHECK(place != pins_.end(), "no pin at {}", from);
+  *place = to;
+  move_tail();
+}
+
+void LogWriter::unpin(LogPosition position) {
+  const auto place = std::ranges::find(pins_, position);
+  ASHLAR_CHECK(place != pins_.end(), "no pin at {}", position);
+  pins_.erase(place);
+  move_tail();
+}
+
+void LogPin::move_to(LogPosition position) {
+  if (writer_ == nullptr || position <= position_) return;
+  writer_->move_pin(std::exchange(position_, position), position);
+}
+
+void LogPin::release() {
+  if (writer_ != nullptr) std::exchange(writer_, nullptr)->unpin(position_);
 }
 
 void LogWriter::close() {

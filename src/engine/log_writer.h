@@ -45,6 +45,7 @@
 #include <memory_resource>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "common/base/buffer.h"
@@ -157,6 +158,35 @@ class LogTicket {
   std::uint64_t payload_offset_ = 0;
 };
 
+class LogWriter;
+
+// Keeps the log from a position on, whatever is released, until it dies; a reader holds one. It
+// takes space from the writer, so its owner bounds how long. The writer outlives it (checked).
+class LogPin {
+ public:
+  LogPin() = default;
+  LogPin(LogPin&& other) noexcept
+      : writer_(std::exchange(other.writer_, nullptr)), position_(other.position_) {}
+  LogPin& operator=(LogPin&& other) noexcept {
+    std::swap(writer_, other.writer_);
+    std::swap(position_, other.position_);
+    return *this;
+  }
+  ~LogPin() { release(); }
+
+  LogPosition position() const { return position_; }
+  // Only forward; less is ignored.
+  void move_to(LogPosition position);
+  void release();
+
+ private:
+  friend class LogWriter;
+  LogPin(LogWriter& writer, LogPosition position) : writer_(&writer), position_(position) {}
+
+  LogWriter* writer_ = nullptr;
+  LogPosition position_;
+};
+
 class LogWriter {
  public:
   LogWriter(Clock& clock, File& file, LogWriterOptions options, const LogStart& start);
@@ -199,10 +229,15 @@ class LogWriter {
   // The last known end of a batch that is durable, not before the tail and not behind `needed`:
   // the best checkpoint for an owner that needs the log from there on. Nothing: the one it has.
   std::optional<ChainPoint> checkpoint_at(LogPosition needed) const;
-  // Space before `position`, the end of a durable batch, may be reused. Only forward; less is
-  // ignored.
+  // Space before `position`, the end of a durable batch, may be reused, as soon as no pin holds it.
+  // Only forward; less is ignored.
   void release_up_to(LogPosition position);
+  // Holds what is at or behind `position`, or the tail if that is further: what is before it is
+  // gone.
+  [[nodiscard]] LogPin pin(LogPosition position);
 
+  const LogWriterOptions& options() const { return options_; }
+  LogGeneration generation() const { return generation_; }
   LogPosition tail() const { return tail_; }
   LogPosition durable_end() const { return durable_; }
   LogPosition written_end() const { return chain_.end; }
@@ -284,6 +319,11 @@ class LogWriter {
     std::size_t count = 0;
   };
 
+  friend class LogPin;
+  void move_pin(LogPosition from, LogPosition to);
+  void unpin(LogPosition position);
+  void move_tail();
+
   Result<> admissible(const AppendAwaiter& append) const;
   Result<> carries_its_payload(const AppendAwaiter& append) const;
   bool has_room(const AppendAwaiter& append) const;
@@ -317,6 +357,8 @@ class LogWriter {
 
   ChainPoint chain_;  // behind the last batch that was written
   LogPosition tail_;
+  LogPosition released_;  // the tail but for the pins
+  std::vector<LogPosition> pins_;
   LogPosition durable_;
   LogPosition records_end_;
   LogPosition durable_said_;

@@ -163,6 +163,8 @@ Result<> Replica::check_append(const RecordHeader& header) const {
 }
 
 bool Replica::holds_too_much() const {
+  // What commits by itself does not stand still.
+  if (rule_ != CommitRule::kGiven) return false;
   const std::uint64_t own = unstable_bytes_.value();
   if (own > unstable_bound(shared_.ring)) return true;
   // Many volumes that stand still share half of the log; one that moves holds little.
@@ -452,7 +454,7 @@ void Replica::insert_record(const RecordHeader& record, std::span<const std::uin
     const ByteSpan bytes = payload.bytes();
     controls_.push_back({.header = record, .payload = {bytes.begin(), bytes.end()}});
     if (record.type == RecordType::kResize) refresh_size();
-    promise_space(record.lsn, ByteCount());
+    promise_space(record.lsn, ByteCount(), ByteCount(record.payload_length));
     return;
   }
   const bool is_write = record.type == RecordType::kWrite;
@@ -463,7 +465,8 @@ void Replica::insert_record(const RecordHeader& record, std::span<const std::uin
                  .payload = std::move(payload),
                  .checksums = ChecksumList(shared_.checksums, checksums)});
   shared_.payload_bytes += held;
-  promise_space(record.lsn, is_write ? SpaceGuard::need_of(record.block_count) : ByteCount());
+  promise_space(record.lsn, is_write ? SpaceGuard::need_of(record.block_count) : ByteCount(),
+                ByteCount(record.payload_length));
   if (shared_.payload_bytes > shared_.options.flush_threshold) shared_.urgent.set();
   // Whoever writes while memory is short lets go of what it wrote first.
   if (shared_.payload_bytes > shared_.options.payload_memory) {
@@ -490,9 +493,35 @@ void Replica::on_written(const RecordHeader& record, const LogPlace& place) {
     }
   }
   if (record.lsn <= written_.value()) return;  // a copy
+  note_mark(record.lsn, place.before);
   written_.advance(record.lsn);
   if (shared_.options.durability == LogDurability::kDurable) durable_.advance(record.lsn);
   apply_rule();
+}
+
+void Replica::note_mark(Lsn lsn, const ChainPoint& before) {
+  const LogPosition tail = shared_.log->tail();
+  while (!marks_.empty() && marks_.front().before.end < tail) marks_.pop_front();
+  const std::uint64_t spacing = shared_.ring.capacity() / 1024;
+  if (!marks_.empty() && before.end - marks_.back().before.end < spacing) return;
+  marks_.push_back({lsn, before});
+}
+
+Result<std::unique_ptr<LogScan>> Replica::scan(Lsn after, Lsn up_to) {
+  ASHLAR_TRY(usable());
+  if (after > up_to || up_to > written_.value()) {
+    return Error::out_of_range("records {} to {} of {}", after, up_to, written_.value());
+  }
+  // The whole log, where no mark helps.
+  ChainPoint start = shared_.tail;
+  for (std::size_t i = 0; i < marks_.size(); ++i) {
+    if (marks_[i].lsn > after.next()) break;
+    if (marks_[i].before.end >= shared_.log->tail()) start = marks_[i].before;
+  }
+  LogScan::EpochOf epoch_of_lsn = [this](Lsn lsn) { return epoch_of(lsn).value_or(Epoch()); };
+  return std::make_unique<LogScan>(
+      *shared_.log, shared_.log_file, shared_.pool, shared_.log->pin(start.end), start,
+      LogScanRange{uuid(), volume(), after, up_to}, std::move(epoch_of_lsn));
 }
 
 void Replica::on_failed(const RecordHeader& /*record*/, const Error& error) {
@@ -525,8 +554,7 @@ void Replica::set_stable(Lsn lsn) {
                "stable {}, committed {}, durable {}", lsn, committed_.value(), durable_.value());
   if (lsn <= stable_.value()) return;
   while (stable_promises_ < promises_.size() && promises_[stable_promises_].lsn <= lsn) {
-    unstable_bytes_ -= promises_[stable_promises_].need;
-    shared_.unstable_bytes -= promises_[stable_promises_].need;
+    note_stable_bytes(promises_[stable_promises_].payload);
     ++stable_promises_;
   }
   stable_.advance(lsn);
@@ -565,12 +593,12 @@ void Replica::drop_tail(Lsn kept) {
   std::erase_if(controls_, [kept](const Control& control) { return control.header.lsn > kept; });
   while (!epochs_.empty() && epochs_.back().first_lsn > kept) epochs_.pop_back();
   while (!promises_.empty() && promises_.back().lsn > kept) {
-    const ByteCount need = promises_.pop_back().need;
-    unstable_bytes_ -= need;
-    shared_.unstable_bytes -= need;
-    shared_.space.settle(need);
+    const Promise dropped = promises_.pop_back();
+    note_stable_bytes(dropped.payload);
+    shared_.space.settle(dropped.need);
   }
   ASHLAR_CHECK_LE(stable_promises_, promises_.size());
+  while (!marks_.empty() && marks_.back().lsn > kept) marks_.pop_back();
   refresh_size();
   const Error reason =
       Error::aborted("the record was dropped: the history of replica {} ends at {}", uuid(), kept);
@@ -586,10 +614,15 @@ void Replica::refresh_size() {
   }
 }
 
-void Replica::promise_space(Lsn lsn, ByteCount need) {
-  promises_.push_back({lsn, need});
-  unstable_bytes_ += need;
-  shared_.unstable_bytes += need;
+void Replica::note_stable_bytes(ByteCount payload) {
+  unstable_bytes_ -= payload;
+  shared_.unstable_bytes -= payload;
+}
+
+void Replica::promise_space(Lsn lsn, ByteCount need, ByteCount payload) {
+  promises_.push_back({lsn, need, payload});
+  unstable_bytes_ += payload;
+  shared_.unstable_bytes += payload;
   shared_.space.promise(need);
 }
 

@@ -46,8 +46,8 @@
 #include "engine/interval_index.h"
 #include "engine/layer.h"
 #include "engine/log_reader.h"
+#include "engine/log_scan.h"
 #include "engine/log_writer.h"
-#include "engine/tmp_pin.h"
 #include "engine/lsn_watermark.h"
 #include "engine/ring_queue.h"
 #include "engine/slot_file.h"
@@ -168,6 +168,10 @@ class Replica final : public RecordSequence {
   const std::vector<EpochStart>& epochs() const { return epochs_; }
   // Nothing for an LSN before the oldest epoch that is remembered, or behind the last.
   std::optional<Epoch> epoch_of(Lsn lsn) const;
+
+  // Reads its records in (after, up_to] out of the log again; nothing of the log that it needs is
+  // reused while the scan lives.
+  Result<std::unique_ptr<LogScan>> scan(Lsn after, Lsn up_to);
 
   // Drops all records > kept, by the word of `epoch`. `kept` is not below the stable LSN, and no
   // append may be waiting. Durable when it resolves.
@@ -312,6 +316,7 @@ class Replica final : public RecordSequence {
     Epoch epoch;
     Epoch previous;
     ByteCount need;
+    ByteCount payload;
   };
   struct ReadPiece;
 
@@ -342,9 +347,11 @@ class Replica final : public RecordSequence {
   RecordHeader header_of(RecordType type, Lsn lsn, BlockRange blocks) const;
   std::vector<Copy> copies_before(LogPosition position) const;
   Task<Result<>> append_copy(Copy& copy, std::vector<LogTicket>& tickets);
+  void note_mark(Lsn lsn, const ChainPoint& before);
   void apply_rule();
   void refresh_size();
-  void promise_space(Lsn lsn, ByteCount need);
+  void promise_space(Lsn lsn, ByteCount need, ByteCount payload);
+  void note_stable_bytes(ByteCount payload);
   void settle_space(Lsn up_to);
 
   // replica_read.cc
@@ -412,11 +419,12 @@ class Replica final : public RecordSequence {
   // `stable_promises_` of them are stable.
   struct Promise {
     Lsn lsn;
-    ByteCount need;
+    ByteCount need;     // on disk
+    ByteCount payload;  // in the log
   };
   RingQueue<Promise> promises_;
   std::size_t stable_promises_ = 0;
-  ByteCount unstable_bytes_;  // the needs of the others
+  ByteCount unstable_bytes_;  // the payloads of the others
 
   // A write of parts of blocks must see every record that is placed before its own: while one
   // reads what it completes, no other append is placed.
@@ -432,6 +440,12 @@ class Replica final : public RecordSequence {
   Mutex state_lock_;
   // The pass under way ends with a revert: the index holds what it takes back until it is over.
   bool reverting_ = false;
+  // Where a scan for the records from an LSN on may begin; thinned, oldest first.
+  struct Mark {
+    Lsn lsn;
+    ChainPoint before;
+  };
+  RingQueue<Mark> marks_;
   std::uint64_t uses_ = 0;
   Event unused_;
   RepairSource* repair_source_ = nullptr;

@@ -60,7 +60,7 @@ Result<std::vector<Replica::ReadPiece>> Replica::pieces_of(BlockRange blocks, Ls
     } else if (!run.is_hole()) {
       piece.from = ReadPiece::From::kLog;
       piece.position = run.position();
-      piece.pin = LogPin{};
+      piece.pin = shared_.log->pin(piece.position);
       const std::span<const std::uint32_t> checksums = run.checksums();
       piece.checksums.assign(checksums.begin(), checksums.end());
     }
@@ -200,9 +200,8 @@ Task<Result<>> Replica::repair_block(const Chain& chain, std::size_t layer, Bloc
   // Without a checksum only the newest contents can be asked for, and only the head has them.
   const bool trusts = info.state == BlockState::kDamaged && &owner == layers_[state_.head].get();
   const bool matches =
-      good.size() == kBlockSize &&
-      (trusts || (info.state == BlockState::kPresent &&
-                  checksum.of(block, good.bytes()) == info.checksum));
+      good.size() == kBlockSize && (trusts || (info.state == BlockState::kPresent &&
+                                               checksum.of(block, good.bytes()) == info.checksum));
   if (!matches) {
     if (!state_.repair_needed) {
       ASHLAR_CO_TRY(co_await change_state([](ReplicaState& state) { state.repair_needed = true; }));

@@ -41,7 +41,8 @@ Result<> Replica::recover(const RecoveredRecord& record) {
                          .checksums = {record.checksums.begin(), record.checksums.end()}});
   }
   const ByteCount need = is_write ? SpaceGuard::need_of(header.block_count) : ByteCount();
-  recovered_.push_back({header.lsn, header.epoch, header.previous_epoch, need});
+  recovered_.push_back(
+      {header.lsn, header.epoch, header.previous_epoch, need, ByteCount(header.payload_length)});
   return {};
 }
 
@@ -80,7 +81,7 @@ Task<Result<>> Replica::finish_recovery() {
     note_epoch(one.epoch, one.lsn);
     last_lsn = one.lsn;
     last_epoch = one.epoch;
-    promise_space(one.lsn, one.need);
+    promise_space(one.lsn, one.need, one.payload);
   }
   recovered_ = {};
   if (whole.ok()) whole = co_await load_controls();
@@ -154,7 +155,7 @@ std::vector<Replica::Copy> Replica::copies_before(LogPosition position) const {
 Task<Result<>> Replica::append_copy(Copy& copy, std::vector<LogTicket>& tickets) {
   const RecordHeader& header = copy.header;
   if (header.payload_length > 0 && copy.payload.empty()) {
-    const LogPin pin = LogPin{};
+    const LogPin pin = shared_.log->pin(copy.position);
     ASHLAR_CO_TRY_ASSIGN(copy.payload, shared_.pool.allocate(ByteCount(header.payload_length)));
     const std::uint64_t offset = shared_.ring.physical(copy.position);
     Result<> good = co_await shared_.log_file.read(offset, copy.payload.bytes());

@@ -26,6 +26,8 @@ struct StoreShared {
   File& log_file;
   std::unique_ptr<LogWriter> log{};  // once recovery is over
 
+  ChainPoint tail{};  // where the log begins: the checkpoint
+
   // Kept for records that are appended again and for what the log says of itself.
   ByteCount log_reserve() const { return ByteCount(ring.capacity() / 8 / 4096 * 4096); }
   // How full the log is for appends: 1 when they have to wait.

@@ -21,23 +21,41 @@ constexpr unsigned kReplicas = 3;
 constexpr int kCrashes = 8;
 constexpr const char* kPath = "/data/log";
 
+// One thing that was appended: a record, a copy of one, or the cut of a tail.
 struct Known {
   RecordHeader header;
   std::vector<std::uint32_t> checksums;
-  LogPosition end;  // of its batch, once it is durable
+  std::uint64_t content = 0;  // of a write
+  LogPosition end;            // of its batch, once it is written
 };
 
-// The history of one replica as the world outside knows it: what was appended and not cut since.
+// The history of one replica as the world outside knows it: what was appended and not lost since,
+// in the order of the log.
 struct History {
-  std::vector<Known> records;  // lsn 1, 2, …
-  std::uint64_t acknowledged = 0;
-  std::uint64_t flushed = 0;  // at or before the checkpoint
+  std::vector<Known> records;
+  std::uint64_t acknowledged = 0;  // the first so many
+  std::uint64_t flushed = 0;       // at or before the checkpoint
+
+  // Which of them are the records 1, 2, … that no cut has dropped; copies are not among them.
+  std::vector<std::size_t> kept() const {
+    std::vector<std::size_t> kept;
+    for (std::size_t i = 0; i < records.size(); ++i) {
+      const std::uint64_t lsn = records[i].header.lsn.value();
+      if (records[i].header.type == RecordType::kTruncate) {
+        kept.resize(lsn);
+      } else if (lsn == kept.size() + 1) {
+        kept.push_back(i);
+      }
+    }
+    return kept;
+  }
 };
 
 // What survives a crash: the oracle and the store's superblock.
 struct Outside {
   LogBug bug = LogBug::kNone;
   LogDurability durability = LogDurability::kDurable;
+  ByteCount reserve;
   std::uint64_t most_unacknowledged = 8;
   std::array<History, kReplicas> histories;
   LogCheckpoint checkpoint;
@@ -56,6 +74,24 @@ struct Outside {
   }
 };
 
+// Sees to it that the writer tells of all that was appended, in its order.
+struct CrashSequence final : RecordSequence {
+  explicit CrashSequence(unsigned n) : RecordSequence(replica_of(n)) {}
+
+  void on_written(const RecordHeader& record, const LogPlace& place) override {
+    History& history = outside->history_of(replica);
+    if (told >= history.records.size() || !(history.records[told].header == record)) {
+      outside->fail(fmt::format("the replica was told of record {} out of turn", record.lsn));
+      return;
+    }
+    history.records[told++].end = place.after.end;
+  }
+  void on_failed(const RecordHeader& /*record*/, const Error& /*error*/) override {}
+
+  Outside* outside = nullptr;
+  std::size_t told = 0;  // how much of the history is written
+};
+
 // One life of the process.
 struct Life {
   Life(Runtime r, Outside* o) : runtime(r), outside(o) {}
@@ -65,8 +101,8 @@ struct Life {
   BufferPool pool{"life", ByteCount(16 << 20)};
   std::unique_ptr<File> file;
   std::unique_ptr<LogWriter> writer;
-  std::array<TestSequence, kReplicas> sequences{
-      TestSequence(replica_of(1)), TestSequence(replica_of(2)), TestSequence(replica_of(3))};
+  std::array<CrashSequence, kReplicas> sequences{CrashSequence(1), CrashSequence(2),
+                                                 CrashSequence(3)};
   std::array<std::uint64_t, kReplicas> unacknowledged{};
   LogPlace last_place;
 };
@@ -107,9 +143,7 @@ Task<Result<>> recover(Life& life, LogRecovery* recovery) {
     History& history = outside.history_of(record.header.replica);
     std::uint64_t& last = found[static_cast<std::size_t>(&history - outside.histories.data())];
     const Lsn lsn = record.header.lsn;
-    if (lsn != Lsn(last + 1)) {
-      outside.fail(fmt::format("record {} was recovered after record {}", lsn, last));
-    } else if (last >= history.records.size()) {
+    if (last >= history.records.size()) {
       outside.fail(fmt::format("record {} came back from the dead", lsn));
     } else if (!(history.records[last].header == record.header) ||
                !std::ranges::equal(history.records[last].checksums, record.checksums)) {
@@ -148,60 +182,141 @@ Task<Result<>> recover(Life& life, LogRecovery* recovery) {
     }
     history.records.resize(found[n]);
     history.acknowledged = found[n];
-    life.sequences[n].last_lsn = Lsn(found[n]);
-    if (found[n] > 0) life.sequences[n].last_epoch = history.records.back().header.epoch;
+    CrashSequence& sequence = life.sequences[n];
+    sequence.outside = &outside;
+    sequence.told = found[n];
+    const std::vector<std::size_t> kept = history.kept();
+    sequence.last_lsn = Lsn(kept.size());
+    if (!kept.empty()) sequence.last_epoch = history.records[kept.back()].header.epoch;
   }
   ++outside.recoveries;
   co_return Result<>();
 }
 
-Task<void> acknowledge(Life* life, unsigned n, LogTicket ticket) {
+Task<void> acknowledge(Life* life, unsigned n, std::size_t number, LogTicket ticket) {
   History& history = life->outside->histories[n];
-  const std::uint64_t lsn = ticket.lsn().value();
-  if (life->outside->bug == LogBug::kAckBeforeDurable) history.acknowledged = lsn;
+  if (life->outside->bug == LogBug::kAckBeforeDurable) history.acknowledged = number;
   const Result<LogPlace> place = co_await life->writer->durable(std::move(ticket));
   if (!place.ok()) co_return;
-  history.acknowledged = std::max(history.acknowledged, lsn);
-  history.records[lsn - 1].end = place->after.end;
+  history.acknowledged = std::max(history.acknowledged, number);
   if (life->last_place.after.end < place->after.end) life->last_place = *place;
   --life->unacknowledged[n];
   ++life->outside->result.acknowledged;
 }
 
-// Often the bytes a client would repeat after a crash, else new ones.
-TestRecord next_record(Life& life, unsigned n, std::uint64_t lsn) {
-  Random& random = life.runtime.random;
-  if (random.chance(1, 8)) return make_plain(RecordType::kDiscard, 1 + random.below(100));
-  if (random.chance(1, 16)) return make_plain(RecordType::kEpochStart, 0);
-  const bool repeated = random.chance(3, 4);
-  const std::uint64_t content = repeated ? std::uint64_t{n} * 1'000'003 + lsn : random.next();
-  std::size_t blocks = 1 + content % 3;
-  if (content % 29 == 0) blocks = 40;
+// What a client appends next: `known` as the log will show it, and its bytes.
+struct Next {
+  Known known;
+  TestRecord record;
+  bool is_copy = false;
+};
+
+TestRecord write_of(Life& life, unsigned n, std::uint64_t content) {
+  const std::size_t blocks = content % 29 == 0 ? 40 : 1 + content % 3;
   return make_write(life.pool, replica_of(n + 1), BlockIndex(content % 1000), blocks, content);
+}
+
+// Often the bytes a client would repeat after a crash, else new ones.
+Next next_record(Life& life, unsigned n) {
+  Random& random = life.runtime.random;
+  RecordSequence& sequence = life.sequences[n];
+  const Lsn lsn = sequence.last_lsn.next();
+  Next next;
+  if (random.chance(1, 8)) {
+    next.record = make_plain(RecordType::kDiscard, 1 + random.below(100));
+  } else if (random.chance(1, 16)) {
+    next.record = make_plain(RecordType::kEpochStart, 0);
+  } else {
+    const bool repeated = random.chance(3, 4);
+    next.known.content = repeated ? std::uint64_t{n} * 1'000'003 + lsn.value() : random.next();
+    next.record = write_of(life, n, next.known.content);
+  }
+  RecordHeader& header = next.record.header;
+  header.epoch = std::max(sequence.last_epoch, Epoch(life.outside->recoveries % 2 + 1));
+  header.replica = sequence.replica;
+  header.lsn = lsn;
+  header.previous_epoch = sequence.last_epoch;
+  return next;
+}
+
+// Of one of the last records, whatever became of its first place.
+Next next_copy(Life& life, unsigned n, const std::vector<std::size_t>& kept) {
+  const std::uint64_t back = life.runtime.random.below(std::min<std::uint64_t>(kept.size(), 20));
+  Next next{.known = life.outside->histories[n].records[kept[kept.size() - 1 - back]],
+            .record = {},
+            .is_copy = true};
+  const bool has_bytes = next.known.header.type == RecordType::kWrite;
+  if (has_bytes) next.record = write_of(life, n, next.known.content);
+  next.record.header = next.known.header;
+  return next;
+}
+
+Next next_cut(Life& life, unsigned n, const std::vector<std::size_t>& kept) {
+  const std::uint64_t back = life.runtime.random.below(std::min<std::uint64_t>(kept.size(), 5) + 1);
+  const std::uint64_t last = kept.size() - back;
+  const History& history = life.outside->histories[n];
+  Next next;
+  RecordHeader& header = next.record.header;
+  header = {.type = RecordType::kTruncate,
+            .replica = replica_of(n + 1),
+            .epoch = std::max(life.sequences[n].last_epoch, Epoch(2)),
+            .lsn = Lsn(last)};
+  if (last > 0) header.previous_epoch = history.records[kept[last - 1]].header.epoch;
+  return next;
+}
+
+Next choose_next(Life& life, unsigned n) {
+  const std::uint64_t chance = life.runtime.random.below(100);
+  if (chance < 90) return next_record(life, n);
+  const std::vector<std::size_t> kept = life.outside->histories[n].kept();
+  if (kept.empty()) return next_record(life, n);
+  return chance < 97 ? next_copy(life, n, kept) : next_cut(life, n, kept);
+}
+
+Task<Result<LogTicket>> append_next(Life* life, unsigned n, Next next) {
+  RecordSequence& sequence = life->sequences[n];
+  const TestRecord& record = next.record;
+  LogCrashResult& result = life->outside->result;
+  if (record.header.type == RecordType::kTruncate) {
+    ++result.cuts;
+    if (life->outside->bug == LogBug::kCutWithoutRecord) {
+      // A discard takes the place of the truncation in the log.
+      sequence.last_lsn = record.header.lsn;
+      sequence.last_epoch = record.header.previous_epoch;
+      const TestRecord other = make_plain(RecordType::kDiscard, 1);
+      co_return co_await life->writer->append(sequence, other.header, {}, {});
+    }
+    co_return co_await life->writer->append_truncate(
+        sequence, record.header.lsn, record.header.previous_epoch, record.header.epoch);
+  }
+  if (next.is_copy) {
+    ++result.copies;
+    co_return co_await life->writer->append_again(sequence, record.header, record.checksums,
+                                                  record.payload);
+  }
+  co_return co_await life->writer->append(sequence, record.header, record.checksums,
+                                          record.payload);
 }
 
 Task<void> client(Life* life, unsigned n) {
   Outside& outside = *life->outside;
-  RecordSequence& sequence = life->sequences[n];
   TaskScope acks(co_await this_task());
   while (outside.result.failure.empty() && !life->writer->failure()) {
     if (life->unacknowledged[n] >= outside.most_unacknowledged) {
       (void)co_await sleep_for(life->runtime.clock, 50us);
       continue;
     }
-    const Lsn lsn = sequence.last_lsn.next();
-    TestRecord record = next_record(*life, n, lsn.value());
-    record.header.epoch = std::max(sequence.last_epoch, Epoch(outside.recoveries % 2 + 1));
-    Known known{record.header, record.checksums, {}};
-    known.header.replica = sequence.replica;
-    known.header.lsn = lsn;
-    known.header.previous_epoch = sequence.last_epoch;
-    outside.histories[n].records.push_back(std::move(known));
+    Next next = choose_next(*life, n);
+    next.known.header = next.record.header;
+    next.known.checksums = next.record.checksums;
+    next.known.end = LogPosition();
+    outside.histories[n].records.push_back(next.known);
+    const std::size_t number = outside.histories[n].records.size();
     outside.result.waits += life->writer->waiting();
-    Result<LogTicket> ticket = co_await append(*life->writer, sequence, std::move(record));
+    Result<LogTicket> ticket = co_await append_next(life, n, std::move(next));
     if (!ticket.ok()) break;
     ++life->unacknowledged[n];
-    acks.spawn(acknowledge(life, n, std::move(*ticket)));
+    acks.spawn(acknowledge(life, n, number, std::move(*ticket)));
     if (life->runtime.random.chance(1, 4)) {
       const Duration idle = life->runtime.random.between(Duration(0), Duration(300us));
       (void)co_await sleep_for(life->runtime.clock, idle);
@@ -213,17 +328,6 @@ Task<void> client(Life* life, unsigned n) {
   (co_await acks.join()).value();
 }
 
-// Acknowledgements of one batch come in any order, so each record is looked at.
-bool all_durable(const Outside& outside, const std::array<std::uint64_t, kReplicas>& upto) {
-  for (unsigned n = 0; n < kReplicas; ++n) {
-    const History& history = outside.histories[n];
-    for (std::uint64_t i = history.flushed; i < upto[n]; ++i) {
-      if (history.records[i].end == LogPosition(0)) return false;
-    }
-  }
-  return true;
-}
-
 // The flusher's shadow: moves the checkpoint to the end of a durable batch, stores it, and only
 // then gives the space back.
 Task<void> releaser(Life* life) {
@@ -231,17 +335,17 @@ Task<void> releaser(Life* life) {
   while (outside.result.failure.empty() && !life->writer->failure()) {
     const Duration idle = life->runtime.random.between(Duration(0), Duration(4ms));
     (void)co_await sleep_for(life->runtime.clock, idle);
-    const ChainPoint target = life->last_place.after;
+    const std::uint64_t back =
+        life->runtime.random.chance(1, 2) ? 0 : life->runtime.random.below(kCapacity.value() / 2);
+    const LogPosition last = life->last_place.after.end;
+    const std::optional<ChainPoint> point =
+        life->writer->checkpoint_at(last - std::min(back, last.value()));
+    const ChainPoint target = back == 0 ? life->last_place.after : point.value_or(ChainPoint());
     if (target.end <= outside.checkpoint.chain.end) continue;
-    std::array<std::uint64_t, kReplicas> placed{};
-    for (unsigned n = 0; n < kReplicas; ++n) placed[n] = life->sequences[n].last_lsn.value();
-    while (!all_durable(outside, placed) && !life->writer->failure()) {
-      (void)co_await sleep_for(life->runtime.clock, 50us);
-    }
-    if (life->writer->failure()) co_return;
     for (unsigned n = 0; n < kReplicas; ++n) {
       History& history = outside.histories[n];
-      while (history.flushed < placed[n] && history.records[history.flushed].end <= target.end) {
+      while (history.flushed < life->sequences[n].told &&
+             history.records[history.flushed].end <= target.end) {
         ++history.flushed;
       }
     }
@@ -281,6 +385,7 @@ Task<void> serve(Runtime runtime, Outside* outside) {
   life->writer = std::make_unique<LogWriter>(runtime.clock, *life->file,
                                              LogWriterOptions{.store = test_uuid<StoreUuid>(200),
                                                               .capacity = kCapacity,
+                                                              .reserve = outside->reserve,
                                                               .durability = outside->durability},
                                              start);
   TaskScope scope(co_await this_task());
@@ -301,6 +406,7 @@ LogCrashResult run_log_crashes(std::uint64_t seed, LogBug bug) {
   Outside outside;
   outside.bug = bug;
   if (random.chance(1, 2)) outside.durability = LogDurability::kBuffered;
+  if (random.chance(1, 2)) outside.reserve = ByteCount(kCapacity.value() / 4);
   outside.most_unacknowledged = random.chance(1, 3) ? 1 : random.between(2, 24);
   node.start([&outside](Runtime runtime) { return serve(runtime, &outside); });
   const auto failed = [&] { return !outside.result.failure.empty(); };

@@ -1,7 +1,7 @@
-// A store's log under power failures: three replicas append, a releaser moves the checkpoint, the
-// power goes at random points of the work and of recovery. After each restart every record that
-// was acknowledged must be there, what is there must be the history of its replica without a gap,
-// and what an earlier recovery cut must never come back.
+// A store's log under power failures: three replicas append records, append some again and cut
+// their tails, a releaser moves the checkpoint, the power goes at random points of the work and of
+// recovery. After each restart all that was acknowledged must be there, what is there must be the
+// history of its replica without a gap, and what an earlier recovery cut must never come back.
 //
 // The bugs are planted around the log, in what its owner does with it.
 #pragma once
@@ -16,6 +16,7 @@ enum class LogBug {
   kAckBeforeDurable,  // tells the client when the record is placed
   kNoGenerationBump,  // every life writes as the first one and remembers no cut
   kTrustTornTail,     // believes a header without looking at the payload
+  kCutWithoutRecord,  // moves a sequence back and writes no truncation
 };
 
 struct LogCrashResult {
@@ -26,6 +27,8 @@ struct LogCrashResult {
   std::uint64_t torn_tails = 0;
   std::uint64_t laps = 0;
   std::uint64_t waits = 0;  // appends that found the log full
+  std::uint64_t copies = 0;
+  std::uint64_t cuts = 0;
   std::uint64_t trace_hash = 0;
 };
 

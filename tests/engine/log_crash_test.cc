@@ -23,10 +23,13 @@ TEST(LogCrash, TheLogKeepsItsPromisesOver300Seeds) {
     sum.torn_tails += result.torn_tails;
     sum.laps += result.laps;
     sum.waits += result.waits;
+    sum.copies += result.copies;
+    sum.cuts += result.cuts;
   }
   const std::string seen = fmt::format(
-      "crashes {} acknowledged {} recovered {} torn tails {} laps {} waits {}", sum.crashes,
-      sum.acknowledged, sum.recovered, sum.torn_tails, sum.laps, sum.waits);
+      "crashes {} acknowledged {} recovered {} torn tails {} laps {} waits {} copies {} cuts {}",
+      sum.crashes, sum.acknowledged, sum.recovered, sum.torn_tails, sum.laps, sum.waits, sum.copies,
+      sum.cuts);
   RecordProperty("seen", seen);
   // Floors under what was measured, to notice when a path is no longer taken.
   EXPECT_GT(sum.crashes, kSeeds * 7) << seen;
@@ -34,6 +37,8 @@ TEST(LogCrash, TheLogKeepsItsPromisesOver300Seeds) {
   EXPECT_GT(sum.laps, kSeeds / 3) << seen;
   EXPECT_GT(sum.waits, kSeeds / 2) << seen;
   EXPECT_GT(sum.recovered, 10 * kSeeds) << seen;
+  EXPECT_GT(sum.copies, 10 * kSeeds) << seen;
+  EXPECT_GT(sum.cuts, 5 * kSeeds) << seen;
 }
 
 TEST(LogCrash, TheSameSeedIsTheSameRun) {
@@ -57,13 +62,15 @@ TEST_P(PlantedLogBug, IsFoundWithin300Seeds) {
 
 INSTANTIATE_TEST_SUITE_P(LogCrash, PlantedLogBug,
                          testing::Values(LogBug::kAckBeforeDurable, LogBug::kNoGenerationBump,
-                                         LogBug::kTrustTornTail),
+                                         LogBug::kTrustTornTail, LogBug::kCutWithoutRecord),
                          [](const auto& bug) {
                            switch (bug.param) {
                              case LogBug::kAckBeforeDurable:
                                return "AckBeforeDurable";
                              case LogBug::kNoGenerationBump:
                                return "NoGenerationBump";
+                             case LogBug::kCutWithoutRecord:
+                               return "CutWithoutRecord";
                              default:
                                return "TrustTornTail";
                            }
