@@ -29,6 +29,14 @@ class RevertMark {
 
 Task<Result<std::unique_ptr<Replica>>> Replica::create(StoreShared& shared, std::string path,
                                                        ReplicaState state) {
+  FileSystem& files = shared.layers.files();
+  const std::string directory = path.substr(0, path.rfind('/'));
+  // Under its own name only when it is whole. Before it has layers it is known that they may be
+  // there: an attempt that was not finished leaves nothing behind.
+  const std::string unfinished = path + ".new";
+  ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<File> file,
+                       co_await files.open(unfinished, OpenMode::kCreate));
+  ASHLAR_CO_TRY(co_await files.sync_directory(directory));
   Chain layers;
   for (const LayerState& layer : state.layers) {
     // A clone's lower layers are there already.
@@ -41,16 +49,11 @@ Task<Result<std::unique_ptr<Replica>>> Replica::create(StoreShared& shared, std:
     if (!opened.ok()) co_return opened.error();
     layers.push_back(std::move(*opened));
   }
-  FileSystem& files = shared.layers.files();
-  // Under its own name only when it is whole.
-  const std::string unfinished = path + ".new";
-  ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<File> file,
-                       co_await files.open(unfinished, OpenMode::kCreate));
   const std::vector<std::byte> body = encode_replica_state(state);
   ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<SlotFile> slots,
                        co_await SlotFile::format(std::move(file), kReplicaFormat, body));
   ASHLAR_CO_TRY(co_await files.rename(unfinished, path));
-  ASHLAR_CO_TRY(co_await files.sync_directory(path.substr(0, path.rfind('/'))));
+  ASHLAR_CO_TRY(co_await files.sync_directory(directory));
   for (const LayerState& layer : state.layers) shared.layers.add_reference(layer.id);
   std::unique_ptr<Replica> replica(
       new Replica(shared, std::move(path), std::move(slots), std::move(state)));
@@ -205,7 +208,7 @@ FlushPass::Target Replica::flush_target() const {
 Task<Result<>> Replica::flush_to(Lsn target) {
   const Control* rotation = next_rotation();
   const RevertMark mark(reverting_, rotation != nullptr && rotation->header.lsn == target &&
-                                         rotation->header.type == RecordType::kRevert);
+                                        rotation->header.type == RecordType::kRevert);
   ASHLAR_CO_TRY(co_await advance_index(target));
   FlushPass pass(shared_, index_, checksum_, flush_target());
   const Result<> flushed = co_await pass.run();

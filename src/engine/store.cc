@@ -187,8 +187,7 @@ Task<Result<>> Store::open_replicas() {
   std::vector<std::string> deleting;
   for (const DirectoryEntry& entry : entries) {
     if (entry.name.ends_with(kNewSuffix)) {
-      // Never had its name, so nobody was told of it.
-      ASHLAR_CO_TRY(co_await runtime_.files.remove(replica_directory() + "/" + entry.name));
+      ASHLAR_CO_TRY(co_await remove_unfinished(entry.name));
     } else if (entry.name.ends_with(kDeletingSuffix)) {
       deleting.push_back(entry.name);
     } else {
@@ -200,6 +199,14 @@ Task<Result<>> Store::open_replicas() {
     if (!finished.ok()) unreadable_.push_back({name, finished.error()});
   }
   co_return Result<>();
+}
+
+// A replica that never had its name, so nobody was told of it, and its first layer.
+Task<Result<>> Store::remove_unfinished(std::string name) {
+  const Result<ReplicaUuid> uuid =
+      ReplicaUuid::parse(std::string_view(name).substr(0, name.size() - kNewSuffix.size()));
+  if (uuid.ok()) ASHLAR_CO_TRY(co_await layers_.remove({*uuid, 0}));
+  co_return co_await runtime_.files.remove(replica_directory() + "/" + name);
 }
 
 Task<Result<>> Store::open_replica(std::string name) {
@@ -352,7 +359,9 @@ Result<> Store::check_new(const ReplicaSpec& spec) const {
   const bool unreadable =
       std::any_of(unreadable_.begin(), unreadable_.end(),
                   [&](const UnreadableReplica& one) { return one.name.starts_with(name); });
-  if (replicas_.contains(spec.replica) || unreadable) {
+  // Layers of one that was deleted may live on below a clone.
+  const bool deleting = deleting_.contains(name + std::string(kDeletingSuffix));
+  if (replicas_.contains(spec.replica) || unreadable || deleting) {
     return Error::already_exists("replica {} is in {} already", spec.replica, options_.directory);
   }
   return {};
@@ -394,6 +403,8 @@ Task<Result<>> Store::finish_deletion(std::string name) {
     if (layer.id.creator == state.replica) own.push_back(layer.id);
   }
   for (const std::uint64_t number : state.dropped) own.push_back({state.replica, number});
+  // One that was begun when the process died.
+  own.push_back({state.replica, state.next_layer});
   bool all = true;
   for (const LayerId& id : own) {
     if (!layers_.may_remove(id)) {

@@ -93,6 +93,7 @@ class Store {
 
   static Task<Result<Files>> open_files(Runtime runtime, StoreOptions options);
   Task<Result<>> open_replicas();
+  Task<Result<>> remove_unfinished(std::string name);
   Task<Result<>> open_replica(std::string name);
   Task<Result<>> finish_deletion(std::string name);
   Task<Result<>> recover();
