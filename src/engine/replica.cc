@@ -17,7 +17,7 @@ constexpr std::uint64_t kSector = 512;
 
 // One volume may hold so much in the log that is not stable; beyond, its appends wait.
 std::uint64_t unstable_bound(const LogRing& ring) {
-  return std::max<std::uint64_t>(ring.capacity() / 64, 1 << 20);
+  return ring.capacity() / 64;
 }
 
 bool is_data(RecordType type) {
@@ -168,7 +168,8 @@ bool Replica::holds_too_much() const {
   const std::uint64_t own = unstable_bytes_.value();
   if (own > unstable_bound(shared_.ring)) return true;
   // Many volumes that stand still share half of the log; one that moves holds little.
-  return shared_.unstable_bytes.value() > shared_.ring.capacity() / 2 && own > 1 << 20;
+  return shared_.unstable_bytes.value() > shared_.ring.capacity() / 2 &&
+         own > std::min<std::uint64_t>(1 << 20, unstable_bound(shared_.ring));
 }
 
 Duration Replica::delay_of(const RecordHeader& header) const {

@@ -533,21 +533,41 @@ Task<Result<>> Store::advance_tail() {
 // Records of volumes that stand still are appended again when they hold the tail of a log that is
 // half full.
 Task<Result<>> Store::free_tail() {
-  LogWriter& log = *shared_.log;
-  if (log.failure() || shared_.fill() < 0.5) co_return Result<>();
-  const LogPosition before = log.tail() + shared_.ring.capacity() / 8;
+  constexpr int kMostSteps = 16;
+  bool moved = true;
+  for (int i = 0; i < kMostSteps && moved; ++i) {
+    if (shared_.log->failure() || shared_.fill() < 0.5) co_return Result<>();
+    ASHLAR_CO_TRY_ASSIGN(moved, co_await move_oldest());
+    if (moved) ASHLAR_CO_TRY(co_await advance_tail());
+  }
+  co_return Result<>();
+}
+
+// A small step: what is appended again has to fit into the log's reserve until the tail has moved.
+// Nothing when a replica that can flush holds the tail itself: copies would not free anything.
+Task<Result<bool>> Store::move_oldest() {
+  std::optional<LogPosition> first;
+  const Replica* holder = nullptr;
+  for (const auto& [uuid, replica] : replicas_) {
+    const std::optional<LogPosition> oldest = replica->oldest_position();
+    if (!oldest || (first && *first <= *oldest)) continue;
+    first = oldest;
+    holder = replica.get();
+  }
+  if (holder == nullptr || holder->has_work()) co_return false;
+  if (*first >= shared_.log->tail() + shared_.ring.capacity() / 4) co_return false;
+  const LogPosition before = *first + shared_.ring.capacity() / 64;
   bool any = false;
   for (Replica* replica : replicas()) {
-    if (find_pointer(replica) == nullptr || replica->fault()) continue;
+    if (find_pointer(replica) == nullptr || replica->has_work()) continue;
     const std::optional<LogPosition> oldest = replica->oldest_position();
-    if (!oldest || *oldest >= before || replica->has_work()) continue;
-    any = true;
+    if (!oldest || *oldest >= before) continue;
     const Replica::Use use(*replica);
     const Result<> moved = co_await replica->move_pending(before);
-    if (!moved.ok() && moved.error().code() == ErrorCode::kCancelled) co_return moved;
+    if (!moved.ok() && moved.error().code() == ErrorCode::kCancelled) co_return moved.error();
+    any = any || moved.ok();
   }
-  if (any) co_return co_await advance_tail();
-  co_return Result<>();
+  co_return any;
 }
 
 Task<Result<>> Store::checkpoint() {

@@ -106,6 +106,7 @@ class Store {
   Task<Result<>> sync_buffered();
   Task<Result<>> advance_tail();
   Task<Result<>> free_tail();
+  Task<Result<bool>> move_oldest();
   Task<Result<>> merge_loop();
   Task<Result<bool>> merge_round();
   Result<> check_new(const ReplicaSpec& spec) const;
