@@ -232,6 +232,15 @@ Task<Result<Lsn>> Replica::place(RecordHeader header, std::span<const std::uint3
   co_return ticket->lsn();
 }
 
+// Between its place and this call the record may have been dropped by a cut, and its LSN given to
+// another one of a later epoch.
+Task<Result<>> Replica::commit_of(Lsn lsn, Epoch epoch) {
+  if (lsn > last_lsn || epoch_of(lsn).value_or(epoch) != epoch) {
+    co_return Error::aborted("record {} of epoch {} was dropped", lsn, epoch);
+  }
+  co_return co_await committed_.wait(lsn);
+}
+
 Task<Result<Lsn>> Replica::append_and_commit(RecordHeader header,
                                              std::span<const std::uint32_t> checksums,
                                              Buffer payload) {
@@ -240,7 +249,7 @@ Task<Result<Lsn>> Replica::append_and_commit(RecordHeader header,
   const std::size_t length = payload.size();
   const Result<Lsn> lsn = co_await append(header, checksums, std::move(payload));
   if (!lsn.ok()) co_return lsn.error();
-  ASHLAR_CO_TRY(co_await committed_.wait(*lsn));
+  ASHLAR_CO_TRY(co_await commit_of(*lsn, header.epoch));
   shared_.metrics.append_seconds.observe(shared_.clock.now() - begin);
   shared_.metrics.append_bytes.observe(ByteCount(length));
   co_return *lsn;
@@ -284,15 +293,16 @@ Task<Result<Lsn>> Replica::write_bytes(std::uint64_t offset, ByteSpan bytes) {
                             .first_block = BlockIndex(offset / kBlockSize),
                             .block_count = bytes.size() / kBlockSize + 2};
   if (!admits_at_once(header)) ASHLAR_CO_TRY(co_await admit(header));
-  const Result<Lsn> lsn = co_await write_whole_blocks(offset, bytes);
+  Epoch epoch;
+  const Result<Lsn> lsn = co_await write_whole_blocks(offset, bytes, epoch);
   if (!lsn.ok()) co_return lsn.error();
-  ASHLAR_CO_TRY(co_await committed_.wait(*lsn));
+  ASHLAR_CO_TRY(co_await commit_of(*lsn, epoch));
   co_return *lsn;
 }
 
 // Reads what the blocks at both ends held, completes them and places the record. Nothing else is
 // placed meanwhile, so what was read is what the record follows.
-Task<Result<Lsn>> Replica::write_whole_blocks(std::uint64_t offset, ByteSpan bytes) {
+Task<Result<Lsn>> Replica::write_whole_blocks(std::uint64_t offset, ByteSpan bytes, Epoch& epoch) {
   const Result<Mutex::Guard> turn = co_await whole_blocks_.lock();
   if (!turn.ok()) co_return turn.error();
   const PlacingGate gate(placing_is_open_, placing_opened_);
@@ -324,8 +334,9 @@ Task<Result<Lsn>> Replica::write_whole_blocks(std::uint64_t offset, ByteSpan byt
     const ByteSpan block = ByteSpan(payload.bytes()).subspan(i * kBlockSize, kBlockSize);
     checksums.push_back(checksum_.of(blocks.first + i, block));
   }
+  epoch = current_epoch();
   const RecordHeader header{.type = RecordType::kWrite,
-                            .epoch = current_epoch(),
+                            .epoch = epoch,
                             .first_block = blocks.first,
                             .block_count = blocks.count,
                             .payload_length = static_cast<std::uint32_t>(payload.size())};
@@ -412,7 +423,7 @@ Task<Result<Lsn>> Replica::start_epoch(Epoch epoch) {
   const RecordHeader header{.type = RecordType::kEpochStart, .epoch = epoch};
   const Result<Lsn> lsn = co_await append(header, {}, Buffer());
   if (!lsn.ok()) co_return lsn.error();
-  ASHLAR_CO_TRY(co_await committed_.wait(*lsn));
+  ASHLAR_CO_TRY(co_await commit_of(*lsn, epoch));
   co_return *lsn;
 }
 

@@ -10,9 +10,10 @@
 //
 // Reading. The newest record of each block when read() was called, else the layers, else zeros;
 // checksums are compared on the way out. A read that meets an uncommitted record waits for its
-// commit, and one behind a revert until the flusher has passed it. A mismatch is looked up again, at last with the flusher held; then it is damage: the
-// repair hook is asked for good bytes, which are written back; without them the read fails with
-// kDataLoss and the replica remembers that it needs repair (P4).
+// commit, and one behind a revert until the flusher has passed it. A mismatch is looked up again,
+// at last with the flusher held; then it is damage: the repair hook is asked for good bytes, which
+// are written back; without them the read fails with kDataLoss and the replica remembers that it
+// needs repair (P4).
 //
 // Flushing. flush_pass() moves what is <= the stable LSN to the layers: bytes, map, sync, state,
 // and only then forgets it here (L7). The state's `flushed` is a contiguous watermark. A snapshot
@@ -173,7 +174,8 @@ class Replica final : public RecordSequence {
   // reused while the scan lives.
   Result<std::unique_ptr<LogScan>> scan(Lsn after, Lsn up_to);
 
-  // Drops all records > kept, by the word of `epoch`. `kept` is not below the stable LSN, and no
+  // Drops all records > kept, by the word of `epoch`, which is above theirs: an LSN and an epoch
+  // name one record for ever. `kept` is not below the stable LSN, and no
   // append may be waiting. Durable when it resolves.
   Task<Result<>> truncate_after(Epoch epoch, Lsn kept);
 
@@ -338,7 +340,8 @@ class Replica final : public RecordSequence {
                                       Buffer payload);
   Task<Result<Lsn>> append_control(RecordType type, ByteSpan payload, std::uint64_t block_count);
   Task<Result<Lsn>> append_snapshot_record(RecordType type, SnapshotPayload payload);
-  Task<Result<Lsn>> write_whole_blocks(std::uint64_t offset, ByteSpan bytes);
+  Task<Result<>> commit_of(Lsn lsn, Epoch epoch);
+  Task<Result<Lsn>> write_whole_blocks(std::uint64_t offset, ByteSpan bytes, Epoch& epoch);
   Epoch current_epoch() const;
   void insert_record(const RecordHeader& record, std::span<const std::uint32_t> checksums,
                      Buffer payload);
