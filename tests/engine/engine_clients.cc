@@ -276,6 +276,16 @@ Task<void> do_promise(EngineWorld* world, Volume* volume) {
   }
 }
 
+Task<Result<>> read_some(EngineWorld* world, Volume* volume, BlockRange blocks) {
+  const model::VolumeModel::Reading reading = volume->model.begin_read(sectors_of(blocks));
+  const Result<Buffer> bytes = co_await volume->replica->read(blocks);
+  if (!bytes.ok()) co_return bytes.error();
+  ++world->counts.reads;
+  const std::string wrong = volume->model.end_read(reading, bytes->bytes());
+  if (!wrong.empty()) world->fail(fmt::format("volume {}: {}", volume->number, wrong));
+  co_return Result<>();
+}
+
 Task<void> do_read(EngineWorld* world, Volume* volume) {
   const BlockRange blocks = random_blocks(*world, *volume, 64);
   const Result<> read = co_await read_some(world, volume, blocks);
@@ -297,9 +307,12 @@ Task<void> do_cut(EngineWorld* world, Volume* volume) {
   const Marked exclusive(volume->exclusive);
   const Marked cutting(volume->cutting);
   Replica& replica = *volume->replica;
+  // What comes behind the cut has another epoch than what was dropped.
+  co_await do_promise(world, volume);
+  if (volume->promised <= replica.epoch_of_last()) co_return;
   const Lsn kept =
       replica.committed_lsn() + world->random.below(replica.last() - replica.committed_lsn() + 1);
-  const Epoch epoch = std::max({replica.promised(), replica.epoch_of_last(), Epoch(1)});
+  const Epoch epoch = replica.promised();
   const Result<> cut = co_await replica.truncate_after(epoch, kept);
   if (cut.ok()) {
     volume->model.cut(kept);
@@ -495,7 +508,22 @@ Task<void> filler(EngineWorld* world, const bool* done) {
   }
 }
 
+Task<void> read_everything(EngineWorld* world, Volume* volume) {
+  const std::uint64_t size = volume->model.size_blocks();
+  for (std::uint64_t at = 0; at < size && world->failure.empty(); at += 64) {
+    const Result<> read =
+        co_await read_some(world, volume, {BlockIndex(at), std::min<std::uint64_t>(64, size - at)});
+    if (!read.ok()) world->judge(volume, "read", read.error());
+    if (world->is_broken) break;
+  }
+}
+
 Task<void> all_clients(EngineWorld* world, bool* done) {
+  if (world->random.chance(1, 2)) {
+    for (Volume& volume : world->volumes) {
+      if (volume.replica != nullptr) co_await read_everything(world, &volume);
+    }
+  }
   TaskScope clients(co_await this_task());
   for (unsigned i = 0; i < world->clients; ++i) clients.spawn(client(world));
   (void)co_await clients.join();
@@ -504,28 +532,7 @@ Task<void> all_clients(EngineWorld* world, bool* done) {
 
 }  // namespace
 
-Task<Result<>> read_some(EngineWorld* world, Volume* volume, BlockRange blocks) {
-  const model::VolumeModel::Reading reading = volume->model.begin_read(sectors_of(blocks));
-  const Result<Buffer> bytes = co_await volume->replica->read(blocks);
-  if (!bytes.ok()) co_return bytes.error();
-  ++world->counts.reads;
-  const std::string wrong = volume->model.end_read(reading, bytes->bytes());
-  if (!wrong.empty()) world->fail(fmt::format("volume {}: {}", volume->number, wrong));
-  co_return Result<>();
-}
-
-Task<Result<>> read_everything(EngineWorld* world, Volume* volume) {
-  const std::uint64_t size = volume->model.size_blocks();
-  for (std::uint64_t at = 0; at < size && world->failure.empty(); at += 64) {
-    const Result<> read =
-        co_await read_some(world, volume, {BlockIndex(at), std::min<std::uint64_t>(64, size - at)});
-    if (!read.ok()) world->judge(volume, "read", read.error());
-    if (world->is_broken) break;
-  }
-  co_return Result<>();
-}
-
-Task<void> run_clients(EngineWorld* world, Runtime /*runtime*/) {
+Task<void> run_clients(EngineWorld* world) {
   bool done = false;
   TaskScope scope(co_await this_task());
   scope.spawn(all_clients(world, &done));

@@ -204,6 +204,7 @@ Task<Result<>> judge_directory(EngineWorld* world, Runtime runtime) {
   };
   for (const DirectoryEntry& entry : states) {
     if (entry.name.ends_with(".new")) {
+      if (world->lacks_space()) co_return Result<>();  // the next start will remove it
       world->fail(fmt::format("{} was left behind", entry.name));
       continue;
     }

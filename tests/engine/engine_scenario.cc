@@ -82,7 +82,9 @@ void draw_options(EngineWorld& world, std::uint64_t seed) {
   };
   world.most_volumes = static_cast<unsigned>(random.between(1, 5));
   world.clients = static_cast<unsigned>(random.between(2, 10));
-  world.longest_write = random.chance(1, 3) ? 4 : 64;
+  // Of the log as much as the largest record takes of the smallest log.
+  const std::uint64_t longest = (world.options.log_capacity.value() >> 16) - 2;
+  world.longest_write = random.chance(1, 3) ? 4 : longest;
 }
 
 sim::DiskFaults faults_of(Trouble trouble, Random& random) {
@@ -167,19 +169,20 @@ Task<Result<>> live_once(EngineWorld* world, Runtime runtime) {
   ASHLAR_CO_TRY(co_await open_store(world, runtime, &store));
   if (world->failure.empty()) {
     start_volumes(*world);
-    if (world->random.chance(1, 2)) {
-      for (Volume& volume : world->volumes) {
-        if (volume.replica != nullptr) ASHLAR_CO_TRY(co_await read_everything(world, &volume));
-      }
-    }
-    co_await run_clients(world, runtime);
+    co_await run_clients(world);
   }
   world->absorb(*store);
   world->store = nullptr;
   const Result<> closed = co_await store->close();
   store.reset();
   if (!world->failure.empty() || world->is_broken) co_return Result<>();
-  if (!closed.ok()) co_return closed.error().with_context("close");
+  if (!closed.ok()) {
+    // What could not be flushed stays in the log.
+    if (world->lacks_space() && closed.error().code() == ErrorCode::kResourceExhausted) {
+      co_return Result<>();
+    }
+    co_return closed.error().with_context("close");
+  }
   ++world->counts.closes;
   if (!world->loses_data()) ASHLAR_CO_TRY(co_await judge_directory(world, runtime));
   co_return Result<>();
@@ -203,9 +206,29 @@ void begin_life(EngineWorld& world) {
 bool run_life(EngineWorld& world, SimWorld& sim) {
   SimNode& node = *world.node;
   const auto ended = [&] { return !node.is_running() || !world.failure.empty(); };
-  const bool ran = sim.run_until(ended, 36000s);
+  const bool waits = world.trouble == Trouble::kSlow || world.trouble == Trouble::kHang;
+  const bool ran = sim.run_until(ended, waits ? 36000s : 120s);
   world.counts.add(std::exchange(world.life_counts, {}));
   return ran;
+}
+
+std::string describe_stop(EngineWorld& world) {
+  std::string text = "the process stands still";
+  if (world.store == nullptr) return text;
+  const LogWriter& log = *world.store->shared().log;
+  text += fmt::format("; log {} to {}, full {:.2f}, {} wait", log.tail(), log.head(),
+                      log.fill_ratio(), log.waiting());
+  for (const Volume& volume : world.volumes) {
+    if (volume.replica == nullptr) continue;
+    const ReplicaStatus status = volume.replica->status();
+    text += fmt::format(
+        "; volume {}, rule {}: {} users{}, last {} written {} durable {} committed {} stable {} "
+        "flushed {}",
+        volume.number, static_cast<int>(volume.rule), volume.users,
+        volume.exclusive ? " (one alone)" : "", status.last, status.written, status.durable,
+        status.committed, status.stable, status.flushed);
+  }
+  return text;
 }
 
 void arm_crash(EngineWorld& world) {
@@ -215,7 +238,7 @@ void arm_crash(EngineWorld& world) {
   // A kill between a failed sync and the stepping out would start the next life on what the kernel
   // only believes to be on the disk.
   const bool kill = world.trouble != Trouble::kSyncError && random.chance(1, 3);
-  world.power_failed = !kill;
+  world.power_fails_next = !kill;
   world.node->crash_after_steps(steps, kill ? CrashKind::kKill : CrashKind::kPowerFail);
 }
 
@@ -227,6 +250,7 @@ void after_life(EngineWorld& world, bool armed) {
     return;
   }
   if (!armed) return;
+  world.power_failed = world.power_fails_next;
   ++(world.power_failed ? world.counts.power_failures : world.counts.kills);
   world.counts.crashes_in_recovery += world.opened ? 0 : 1;
 }
@@ -248,7 +272,7 @@ void run_lives(EngineWorld& world, SimWorld& sim) {
     }
     const bool armed = !peaceful && world.random.chance(5, 6);
     if (armed) arm_crash(world);
-    if (!run_life(world, sim)) world.fail("the process stands still");
+    if (!run_life(world, sim)) world.fail(describe_stop(world));
     if (!world.failure.empty()) break;
     after_life(world, armed);
     node.crash_after_steps(~std::uint64_t{0} / 2, CrashKind::kKill);
@@ -328,6 +352,7 @@ Volume* EngineWorld::any_volume() {
 Volume& EngineWorld::add_volume(std::uint64_t size_blocks, model::Contents contents) {
   Volume& made = volumes.emplace_back(next_volume++, size_blocks, std::move(contents));
   made.model.allows_old = may_show_old();
+  made.model.may_lose = loses_data();
   if (options.durability == LogDurability::kBuffered) {
     made.rule = CommitRule::kWritten;
   } else if (random.chance(1, 2)) {

@@ -92,15 +92,14 @@ struct EngineWorld {
   bool is_broken = false;    // the disk has failed us
   bool opened = false;
   bool power_failed = false;  // before it
+  bool power_fails_next = false;
 };
 
 // One life of the process.
 Task<void> live(EngineWorld* world, Runtime runtime);
 
 // engine_clients.cc
-Task<void> run_clients(EngineWorld* world, Runtime runtime);
-Task<Result<>> read_everything(EngineWorld* world, Volume* volume);
-Task<Result<>> read_some(EngineWorld* world, Volume* volume, BlockRange blocks);
+Task<void> run_clients(EngineWorld* world);
 
 // engine_recovery.cc
 struct PeekedLog {

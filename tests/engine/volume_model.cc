@@ -215,9 +215,6 @@ std::string VolumeModel::end_read(const Reading& reading, ByteSpan bytes) {
       const bool may_show = !change.dropped && (change.lsn == Lsn() || change.lsn > floor);
       if (may_show && change.covers(sector) && change.tag_at(sector) == *tag) shown = &change;
     }
-    for (const ChangeRef& ghost : ghosts_) {
-      if (ghost->covers(sector) && ghost->tag_at(sector) == *tag) shown = ghost.get();
-    }
     if (shown == nullptr) {
       if (allows_old && was_ever_there(sector, *tag)) continue;
       return fmt::format("sector {} (block {}) shows {:x}; record {} had written {:x} there before",
@@ -283,39 +280,51 @@ void VolumeModel::resolve(const LoggedRecord& record) {
   }
 }
 
-std::string VolumeModel::recover(Lsn last, const std::vector<LoggedRecord>& log) {
-  for (const LoggedRecord& record : log) {
-    if (record.header.lsn > base_lsn_ && record.header.lsn <= last) resolve(record);
-  }
+// What must be there and is not.
+std::string VolumeModel::missing_after(Lsn last) const {
   if (last < base_lsn_) {
     return fmt::format("the last record is {}, an earlier recovery gave {}", last, base_lsn_);
   }
   for (const ChangeRef& change : changes_) {
     const bool must = (change->acknowledged || change->seen) && !change->dropped;
     if (!must || (change->lsn != Lsn() && change->lsn <= last)) continue;
-    if (allows_old) continue;
     return fmt::format("record {} ({}) was {} and is gone: the last one is {}", change->lsn,
                        static_cast<int>(change->type),
                        change->acknowledged ? "acknowledged" : "seen", last);
   }
-  std::optional<VolumeState> state = state_at(last);
-  if (!state) {
-    std::string missing;
-    for (Lsn lsn = base_lsn_.next(); lsn <= last; lsn = lsn.next()) {
-      const auto is = [&](const ChangeRef& one) { return one->lsn == lsn && !one->dropped; };
-      if (std::none_of(changes_.begin(), changes_.end(), is)) missing += fmt::format(" {}", lsn);
-    }
-    return fmt::format("records{} of {} (from {}) are nobody's", missing, last, base_lsn_);
+  std::string unknown;
+  for (Lsn lsn = base_lsn_.next(); lsn <= last; lsn = lsn.next()) {
+    const auto is = [&](const ChangeRef& one) { return one->lsn == lsn && !one->dropped; };
+    if (std::none_of(changes_.begin(), changes_.end(), is)) unknown += fmt::format(" {}", lsn);
   }
-  base_ = std::move(*state);
+  if (unknown.empty()) return {};
+  return fmt::format("records{} of {} (from {}) are nobody's", unknown, last, base_lsn_);
+}
+
+void VolumeModel::start_from(Lsn last) {
   base_lsn_ = last;
-  if (allows_old) ghosts_.insert(ghosts_.end(), changes_.begin(), changes_.end());
   changes_.clear();
   snapshots_ = base_.snapshots;
   size_blocks_ = base_.size_blocks;
   acknowledged_ = last;
   floors_.assign(base_.contents.size(), {last, 0});
   for (std::size_t s = 0; s < floors_.size(); ++s) floors_[s].second = base_.contents[s];
+}
+
+std::string VolumeModel::recover(Lsn last, const std::vector<LoggedRecord>& log) {
+  for (const LoggedRecord& record : log) {
+    if (record.header.lsn > base_lsn_ && record.header.lsn <= last) resolve(record);
+  }
+  const std::string missing = missing_after(last);
+  if (!missing.empty() && !may_lose) return missing;
+  std::optional<VolumeState> state = state_at(last);
+  if (missing.empty() && !state) return "the model lost a record";  // or this file has a bug
+  if (!missing.empty()) {
+    allows_old = true;
+    state = std::move(base_);
+  }
+  base_ = std::move(*state);
+  start_from(last);
   return {};
 }
 

@@ -128,16 +128,20 @@ class VolumeModel {
 
   // Wrong data is found out, old data is not: a disk that loses writes and says nothing.
   bool allows_old = false;
+  // The end of a history may be lost with the sectors it stood in; then this volume allows old data
+  // from then on, for its layers may be ahead of its records.
+  bool may_lose = false;
 
  private:
   void resolve(const LoggedRecord& record);
+  std::string missing_after(Lsn last) const;
+  void start_from(Lsn last);
   void raise_floors(const Change& change);
   bool was_ever_there(std::uint64_t sector, Tag tag) const;
 
   VolumeState base_;
   Lsn base_lsn_;
   std::vector<ChangeRef> changes_;  // since base_
-  std::vector<ChangeRef> ghosts_;   // of data that a broken disk lost, and may yet show
   std::vector<std::pair<Lsn, Tag>> floors_;
   std::map<SnapshotUuid, ModelSnapshot> snapshots_;
   std::map<Tag, Sectors> history_;  // all writes there ever were
