@@ -574,7 +574,9 @@ Task<Result<>> Store::checkpoint() {
   ASHLAR_CO_TRY(co_await sync_buffered());
   Result<> outcome;
   for (Replica* replica : replicas()) {
-    if (replica->fault()) continue;
+    // It may have been deleted while others were flushed, and must not be while it is.
+    if (find_pointer(replica) == nullptr || replica->fault()) continue;
+    const Replica::Use use(*replica);
     const Result<> flushed = co_await replica->flush_all();
     if (!flushed.ok()) outcome = flushed;
   }
