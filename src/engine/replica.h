@@ -278,6 +278,9 @@ class Replica final : public RecordSequence {
   Task<Result<>> flush_all();
   // Where the oldest record stands that the log must keep.
   std::optional<LogPosition> oldest_position() const;
+  // False while a pass is under way, or has failed: then the index has forgotten records that
+  // others hide, which the log must keep all the same.
+  bool can_move_pending() const { return !has_work() && !pass_floor_; }
   // Appends pending records again that stand before `position`.
   Task<Result<>> move_pending(LogPosition position);
   // Lets go of payloads in memory down to `down_to`.
@@ -441,6 +444,8 @@ class Replica final : public RecordSequence {
   ChainRef head_chain_;
   Mutex flush_lock_;
   Mutex state_lock_;
+  // Where the records begin that the index was told to flush and the state does not have yet.
+  std::optional<LogPosition> pass_floor_;
   // The pass under way ends with a revert: the index holds what it takes back until it is over.
   bool reverting_ = false;
   // Where a scan for the records from an LSN on may begin; thinned, oldest first.

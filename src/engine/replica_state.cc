@@ -147,6 +147,7 @@ std::optional<LogPosition> Replica::oldest_position() const {
   for (const Control& control : controls_) {
     if (control.position && (!oldest || *control.position < *oldest)) oldest = control.position;
   }
+  if (pass_floor_ && (!oldest || *pass_floor_ < *oldest)) oldest = pass_floor_;
   return oldest;
 }
 
@@ -179,6 +180,7 @@ Task<Result<>> Replica::flush_all() {
 }
 
 Task<Result<>> Replica::advance_index(Lsn target) {
+  if (!pass_floor_) pass_floor_ = oldest_position();
   while (index_.stable_lsn() < target) {
     const std::uint64_t left = target - index_.stable_lsn();
     const ByteCount before = index_.payload_bytes();
@@ -249,6 +251,7 @@ Task<Result<>> Replica::finish_pass(Lsn target) {
     ASHLAR_CO_TRY(co_await rotate(next, layers, std::move(copy)));
   }
   ASHLAR_CO_TRY(co_await store_state(std::move(next), std::move(layers)));
+  pass_floor_.reset();
   forget_flushed(target);
   co_return Result<>();
 }

@@ -554,12 +554,12 @@ Task<Result<bool>> Store::move_oldest() {
     first = oldest;
     holder = replica.get();
   }
-  if (holder == nullptr || holder->has_work()) co_return false;
+  if (holder == nullptr || !holder->can_move_pending()) co_return false;
   if (*first >= shared_.log->tail() + shared_.ring.capacity() / 4) co_return false;
   const LogPosition before = *first + shared_.ring.capacity() / 64;
   bool any = false;
   for (Replica* replica : replicas()) {
-    if (find_pointer(replica) == nullptr || replica->has_work()) continue;
+    if (find_pointer(replica) == nullptr || !replica->can_move_pending()) continue;
     const std::optional<LogPosition> oldest = replica->oldest_position();
     if (!oldest || *oldest >= before) continue;
     const Replica::Use use(*replica);
