@@ -153,8 +153,10 @@ Task<Result<>> judge_recovery(EngineWorld* world, const PeekedLog& log) {
     if (volume.replica == nullptr) {
       const bool may_be_gone = volume.being != Volume::Being::kThere;
       if (!may_be_gone && !world->loses_data()) {
-        world->fail(fmt::format("volume {} is gone ({} cannot be read)", volume.number,
-                                world->store->unreadable().size()));
+        const std::vector<UnreadableReplica>& unreadable = world->store->unreadable();
+        world->fail(fmt::format("volume {} is gone; {}", volume.number,
+                                unreadable.empty() ? "all could be read"
+                                                   : unreadable.front().error.to_string()));
       }
       if (may_be_gone && world->store->unreadable().empty()) volume.being = Volume::Being::kGone;
       world->counts.faulted += may_be_gone ? 0 : 1;

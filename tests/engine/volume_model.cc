@@ -209,17 +209,21 @@ std::string VolumeModel::end_read(const Reading& reading, ByteSpan bytes) {
                          load_le64(bytes.subspan(i * kSector, kSector)));
     }
     if (*tag == floor_tag) continue;
+    std::size_t candidates = 0;
     Change* shown = nullptr;
-    for (std::size_t c = reading.first_change; c < changes_.size() && shown == nullptr; ++c) {
+    for (std::size_t c = reading.first_change; c < changes_.size(); ++c) {
       Change& change = *changes_[c];
       const bool may_show = !change.dropped && (change.lsn == Lsn() || change.lsn > floor);
-      if (may_show && change.covers(sector) && change.tag_at(sector) == *tag) shown = &change;
+      if (!may_show || !change.covers(sector) || change.tag_at(sector) != *tag) continue;
+      ++candidates;
+      shown = &change;
     }
     if (shown == nullptr) {
       if (allows_old && was_ever_there(sector, *tag)) continue;
       return fmt::format("sector {} (block {}) shows {:x}; record {} had written {:x} there before",
                          sector, sector / kSectorsPerBlock, *tag, floor, floor_tag);
     }
+    if (candidates > 1) continue;  // zeros: nobody knows whose
     shown->seen = true;
     if (shown->lsn > floors_[sector].first) floors_[sector] = {shown->lsn, *tag};
   }
