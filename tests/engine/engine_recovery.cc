@@ -152,7 +152,10 @@ Task<Result<>> judge_recovery(EngineWorld* world, const PeekedLog& log) {
     volume.replica = world->store->find(volume.replica_uuid());
     if (volume.replica == nullptr) {
       const bool may_be_gone = volume.being != Volume::Being::kThere;
-      if (!may_be_gone && !world->loses_data()) {
+      // A sync of its state can fail when it is opened.
+      const bool unopened = world->breaks_lives() && !world->store->unreadable().empty();
+      world->is_broken = world->is_broken || unopened;
+      if (!may_be_gone && !unopened) {
         const std::vector<UnreadableReplica>& unreadable = world->store->unreadable();
         world->fail(fmt::format("volume {} is gone; {}", volume.number,
                                 unreadable.empty() ? "all could be read"
@@ -183,7 +186,7 @@ Task<Result<>> judge_recovery(EngineWorld* world, const PeekedLog& log) {
   if (known != world->store->replicas().size()) {
     world->fail("a replica is there that nobody made, or that was deleted");
   }
-  if (!world->store->unreadable().empty() && !world->loses_data()) {
+  if (!world->store->unreadable().empty() && !world->breaks_lives()) {
     world->fail(fmt::format("{} cannot be opened: {}", world->store->unreadable().front().name,
                             world->store->unreadable().front().error.message()));
   }
