@@ -137,12 +137,17 @@ ChangeRef VolumeModel::begin(Change change) {
   return begun;
 }
 
+void VolumeModel::grow_floors(std::uint64_t sectors) {
+  if (floors_.size() < sectors) floors_.resize(sectors, {reverted_, 0});
+}
+
 void VolumeModel::raise_floors(const Change& change) {
   Sectors range = change.sectors;
   if (change.type == RecordType::kRevert) {
     range = {0, std::max<std::uint64_t>(floors_.size(), change.reverts_to->size())};
   }
-  if (floors_.size() < range.end()) floors_.resize(range.end());
+  grow_floors(range.end());
+  if (change.type == RecordType::kRevert) reverted_ = std::max(reverted_, change.lsn);
   for (std::uint64_t s = range.first; s < range.end(); ++s) {
     if (floors_[s].first < change.lsn) floors_[s] = {change.lsn, change.tag_at(s)};
   }
@@ -183,7 +188,7 @@ void VolumeModel::cut(Lsn kept) {
 
 VolumeModel::Reading VolumeModel::begin_read(Sectors sectors) {
   Reading reading{.sectors = sectors, .floors = {}};
-  if (floors_.size() < sectors.end()) floors_.resize(sectors.end());
+  grow_floors(sectors.end());
   const auto begin = floors_.begin() + static_cast<std::ptrdiff_t>(sectors.first);
   reading.floors.assign(begin, begin + static_cast<std::ptrdiff_t>(sectors.count));
   while (reading.first_change < changes_.size() && (changes_[reading.first_change]->acknowledged ||
@@ -311,6 +316,7 @@ void VolumeModel::start_from(Lsn last) {
   snapshots_ = base_.snapshots;
   size_blocks_ = base_.size_blocks;
   acknowledged_ = last;
+  reverted_ = last;
   floors_.assign(base_.contents.size(), {last, 0});
   for (std::size_t s = 0; s < floors_.size(); ++s) floors_[s].second = base_.contents[s];
 }

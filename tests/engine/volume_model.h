@@ -136,6 +136,7 @@ class VolumeModel {
   void resolve(const LoggedRecord& record);
   std::string missing_after(Lsn last) const;
   void start_from(Lsn last);
+  void grow_floors(std::uint64_t sectors);
   void raise_floors(const Change& change);
   bool was_ever_there(std::uint64_t sector, Tag tag) const;
 
@@ -143,6 +144,7 @@ class VolumeModel {
   Lsn base_lsn_;
   std::vector<ChangeRef> changes_;  // since base_
   std::vector<std::pair<Lsn, Tag>> floors_;
+  Lsn reverted_;  // of the last change of all sectors, also those behind floors_
   std::map<SnapshotUuid, ModelSnapshot> snapshots_;
   std::map<Tag, Sectors> history_;  // all writes there ever were
   std::uint64_t size_blocks_;
