@@ -157,9 +157,9 @@ Task<Result<>> judge_recovery(EngineWorld* world, const PeekedLog& log) {
       world->is_broken = world->is_broken || unopened;
       if (!may_be_gone && !unopened) {
         const std::vector<UnreadableReplica>& unreadable = world->store->unreadable();
-        world->fail(fmt::format("volume {} is gone; {}", volume.number,
-                                unreadable.empty() ? "all could be read"
-                                                   : unreadable.front().error.to_string()));
+        world->fail(fmt::format(
+            "volume {} is gone; {}", volume.number,
+            unreadable.empty() ? "all could be read" : unreadable.front().error.to_string()));
       }
       if (may_be_gone && world->store->unreadable().empty()) volume.being = Volume::Being::kGone;
       world->counts.faulted += may_be_gone ? 0 : 1;

@@ -244,14 +244,17 @@ void arm_crash(EngineWorld& world) {
 
 void after_life(EngineWorld& world, bool armed) {
   SimNode& node = *world.node;
+  // Of a life that ended in recovery nobody has seen yet what the crash before it took.
+  const bool unseen = world.power_failed && !world.opened;
   if (node.has_exited()) {
-    world.power_failed = world.is_broken || world.random.chance(1, 2);
-    if (world.power_failed) node.power_fail();
+    const bool fails = world.is_broken || world.random.chance(1, 2);
+    if (fails) node.power_fail();
+    world.power_failed = fails || unseen;
     return;
   }
   if (!armed) return;
-  world.power_failed = world.power_fails_next;
-  ++(world.power_failed ? world.counts.power_failures : world.counts.kills);
+  world.power_failed = world.power_fails_next || unseen;
+  ++(world.power_fails_next ? world.counts.power_failures : world.counts.kills);
   world.counts.crashes_in_recovery += world.opened ? 0 : 1;
 }
 
