@@ -240,7 +240,13 @@ Task<Result<>> Store::recover() {
   };
   const LogReader::Deliver deliver = [this](const RecoveredRecord& record) -> Result<> {
     const auto found = replicas_.find(record.header.replica);
-    return found == replicas_.end() ? Result<>() : found->second->recover(record);
+    if (found != replicas_.end()) return found->second->recover(record);
+    const std::string name = record.header.replica.to_string();
+    const bool unreadable =
+        std::any_of(unreadable_.begin(), unreadable_.end(),
+                    [&](const UnreadableReplica& one) { return one.name == name; });
+    if (unreadable && !unreadable_floor_) unreadable_floor_ = record.payload;
+    return {};
   };
   LogReader reader(*files_.log, {.store = state_.store, .capacity = state_.log_capacity});
   ASHLAR_CO_TRY_ASSIGN(recovery_, co_await reader.recover(state_.log, volume_of, deliver));
@@ -508,6 +514,7 @@ Task<Result<>> Store::advance_tail() {
   if (log.failure()) co_return Result<>();
   // What is not written yet has no position; it comes behind this.
   LogPosition needed = log.durable_end();
+  if (unreadable_floor_) needed = std::min(needed, *unreadable_floor_);
   for (const auto& [uuid, replica] : replicas_) {
     const std::optional<LogPosition> oldest = replica->oldest_position();
     if (oldest) needed = std::min(needed, *oldest);

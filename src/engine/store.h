@@ -24,6 +24,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -128,6 +129,8 @@ class Store {
   LogRecovery recovery_;
   std::map<ReplicaUuid, std::unique_ptr<Replica>> replicas_;
   std::vector<UnreadableReplica> unreadable_;
+  // Where the records of those begin, which the log keeps until they can be opened.
+  std::optional<LogPosition> unreadable_floor_;
   std::set<std::string> deleting_;  // state files of deleted replicas whose layers a clone needs
   Mutex checkpoint_lock_;
   Mutex names_lock_;  // one creation or deletion at a time
