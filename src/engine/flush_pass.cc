@@ -148,7 +148,11 @@ Task<Result<>> FlushPass::write_runs() {
     begin = end;
   }
   const Result<> written = co_await writes.join();
-  co_return acquired.ok() ? written : acquired;
+  if (!written.ok() || !acquired.ok()) co_return acquired.ok() ? written : acquired;
+  // A scope that is cancelled calls its children's kCancelled no error; what they were to write is
+  // not written all the same.
+  if (writes.cancel_scope().is_cancelled()) co_return Error::cancelled("the pass was cancelled");
+  co_return Result<>();
 }
 
 Task<Result<>> FlushPass::punch_runs() {

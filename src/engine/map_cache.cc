@@ -217,6 +217,11 @@ Task<Result<>> MapPages::write_dirty() {
   }
   const Result<> joined = co_await scope.join();
   if (!joined.ok()) co_return joined;
+  // Of a cancelled caller the children were cancelled too, which join() calls no error: pages are
+  // still dirty.
+  if (outcome.ok() && scope.cancel_scope().is_cancelled()) {
+    outcome = Error::cancelled("pages of a map were not written");
+  }
   co_return outcome;
 }
 

@@ -19,7 +19,7 @@ constexpr double kUrgentFill = 0.4;
 
 // One volume may hold so much in the log that is not stable; beyond, its appends wait.
 std::uint64_t unstable_bound(const LogRing& ring) {
-  return std::max<std::uint64_t>(ring.capacity() / 64, 1 << 20);
+  return ring.capacity() / 64;
 }
 
 bool is_data(RecordType type) {
@@ -170,7 +170,8 @@ bool Replica::holds_too_much() const {
   const std::uint64_t own = unstable_bytes_.value();
   if (own > unstable_bound(shared_.ring)) return true;
   // Many volumes that stand still share half of the log; one that moves holds little.
-  return shared_.unstable_bytes.value() > shared_.ring.capacity() / 2 && own > 1 << 20;
+  return shared_.unstable_bytes.value() > shared_.ring.capacity() / 2 &&
+         own > std::min<std::uint64_t>(1 << 20, unstable_bound(shared_.ring));
 }
 
 Duration Replica::delay_of(const RecordHeader& header) const {
@@ -200,7 +201,8 @@ Task<Result<>> Replica::admit(RecordHeader header) {
     }
   }
   while (holds_too_much()) {
-    ASHLAR_CO_TRY(co_await stable_.wait(stable_.value().next()));
+    const Result<> stable = co_await stable_.wait(stable_.value().next());
+    if (!stable.ok() && stable.error().code() != ErrorCode::kAborted) co_return stable;
   }
   const Duration delay = delay_of(header);
   if (delay > Duration::zero()) {
@@ -232,6 +234,15 @@ Task<Result<Lsn>> Replica::place(RecordHeader header, std::span<const std::uint3
   co_return ticket->lsn();
 }
 
+// Between its place and this call the record may have been dropped by a cut, and its LSN given to
+// another one of a later epoch.
+Task<Result<>> Replica::commit_of(Lsn lsn, Epoch epoch) {
+  if (lsn > last_lsn || epoch_of(lsn).value_or(epoch) != epoch) {
+    co_return Error::aborted("record {} of epoch {} was dropped", lsn, epoch);
+  }
+  co_return co_await committed_.wait(lsn);
+}
+
 Task<Result<Lsn>> Replica::append_and_commit(RecordHeader header,
                                              std::span<const std::uint32_t> checksums,
                                              Buffer payload) {
@@ -240,7 +251,7 @@ Task<Result<Lsn>> Replica::append_and_commit(RecordHeader header,
   const std::size_t length = payload.size();
   const Result<Lsn> lsn = co_await append(header, checksums, std::move(payload));
   if (!lsn.ok()) co_return lsn.error();
-  ASHLAR_CO_TRY(co_await committed_.wait(*lsn));
+  ASHLAR_CO_TRY(co_await commit_of(*lsn, header.epoch));
   shared_.metrics.append_seconds.observe(shared_.clock.now() - begin);
   shared_.metrics.append_bytes.observe(ByteCount(length));
   co_return *lsn;
@@ -284,15 +295,16 @@ Task<Result<Lsn>> Replica::write_bytes(std::uint64_t offset, ByteSpan bytes) {
                             .first_block = BlockIndex(offset / kBlockSize),
                             .block_count = bytes.size() / kBlockSize + 2};
   if (!admits_at_once(header)) ASHLAR_CO_TRY(co_await admit(header));
-  const Result<Lsn> lsn = co_await write_whole_blocks(offset, bytes);
+  Epoch epoch;
+  const Result<Lsn> lsn = co_await write_whole_blocks(offset, bytes, epoch);
   if (!lsn.ok()) co_return lsn.error();
-  ASHLAR_CO_TRY(co_await committed_.wait(*lsn));
+  ASHLAR_CO_TRY(co_await commit_of(*lsn, epoch));
   co_return *lsn;
 }
 
 // Reads what the blocks at both ends held, completes them and places the record. Nothing else is
 // placed meanwhile, so what was read is what the record follows.
-Task<Result<Lsn>> Replica::write_whole_blocks(std::uint64_t offset, ByteSpan bytes) {
+Task<Result<Lsn>> Replica::write_whole_blocks(std::uint64_t offset, ByteSpan bytes, Epoch& epoch) {
   const Result<Mutex::Guard> turn = co_await whole_blocks_.lock();
   if (!turn.ok()) co_return turn.error();
   const PlacingGate gate(placing_is_open_, placing_opened_);
@@ -304,6 +316,7 @@ Task<Result<Lsn>> Replica::write_whole_blocks(std::uint64_t offset, ByteSpan byt
   const std::uint64_t end = align_up(offset + bytes.size(), kBlockSize);
   const BlockRange blocks{BlockIndex(begin / kBlockSize), (end - begin) / kBlockSize};
   ASHLAR_CO_TRY(check_range(blocks));
+  ASHLAR_CO_TRY(co_await pass_reverts());
   ASHLAR_CO_TRY_ASSIGN(Buffer payload, shared_.pool.allocate(ByteCount(end - begin)));
   const bool first_is_partial = offset > begin;
   const bool last_is_partial = offset + bytes.size() < end;
@@ -323,8 +336,9 @@ Task<Result<Lsn>> Replica::write_whole_blocks(std::uint64_t offset, ByteSpan byt
     const ByteSpan block = ByteSpan(payload.bytes()).subspan(i * kBlockSize, kBlockSize);
     checksums.push_back(checksum_.of(blocks.first + i, block));
   }
+  epoch = current_epoch();
   const RecordHeader header{.type = RecordType::kWrite,
-                            .epoch = current_epoch(),
+                            .epoch = epoch,
                             .first_block = blocks.first,
                             .block_count = blocks.count,
                             .payload_length = static_cast<std::uint32_t>(payload.size())};
@@ -411,7 +425,7 @@ Task<Result<Lsn>> Replica::start_epoch(Epoch epoch) {
   const RecordHeader header{.type = RecordType::kEpochStart, .epoch = epoch};
   const Result<Lsn> lsn = co_await append(header, {}, Buffer());
   if (!lsn.ok()) co_return lsn.error();
-  ASHLAR_CO_TRY(co_await committed_.wait(*lsn));
+  ASHLAR_CO_TRY(co_await commit_of(*lsn, epoch));
   co_return *lsn;
 }
 
@@ -603,7 +617,7 @@ void Replica::drop_tail(Lsn kept) {
   refresh_size();
   const Error reason =
       Error::aborted("the record was dropped: the history of replica {} ends at {}", uuid(), kept);
-  for (LsnWatermark* watermark : {&written_, &durable_, &committed_}) {
+  for (LsnWatermark* watermark : {&written_, &durable_, &committed_, &stable_}) {
     watermark->retreat(kept, reason);
   }
 }

@@ -10,9 +10,10 @@
 //
 // Reading. The newest record of each block when read() was called, else the layers, else zeros;
 // checksums are compared on the way out. A read that meets an uncommitted record waits for its
-// commit. A mismatch is looked up again, at last with the flusher held; then it is damage: the
-// repair hook is asked for good bytes, which are written back; without them the read fails with
-// kDataLoss and the replica remembers that it needs repair (P4).
+// commit, and one behind a revert until the flusher has passed it. A mismatch is looked up again,
+// at last with the flusher held; then it is damage: the repair hook is asked for good bytes, which
+// are written back; without them the read fails with kDataLoss and the replica remembers that it
+// needs repair (P4).
 //
 // Flushing. flush_pass() moves what is <= the stable LSN to the layers: bytes, map, sync, state,
 // and only then forgets it here (L7). The state's `flushed` is a contiguous watermark. A snapshot
@@ -173,7 +174,8 @@ class Replica final : public RecordSequence {
   // reused while the scan lives.
   Result<std::unique_ptr<LogScan>> scan(Lsn after, Lsn up_to);
 
-  // Drops all records > kept, by the word of `epoch`. `kept` is not below the stable LSN, and no
+  // Drops all records > kept, by the word of `epoch`, which is above theirs: an LSN and an epoch
+  // name one record for ever. `kept` is not below the stable LSN, and no
   // append may be waiting. Durable when it resolves.
   Task<Result<>> truncate_after(Epoch epoch, Lsn kept);
 
@@ -276,6 +278,9 @@ class Replica final : public RecordSequence {
   Task<Result<>> flush_all();
   // Where the oldest record stands that the log must keep.
   std::optional<LogPosition> oldest_position() const;
+  // False while a pass is under way, or has failed: then the index has forgotten records that
+  // others hide, which the log must keep all the same.
+  bool can_move_pending() const { return !has_work() && !pass_floor_; }
   // Appends pending records again that stand before `position`.
   Task<Result<>> move_pending(LogPosition position);
   // Lets go of payloads in memory down to `down_to`.
@@ -338,7 +343,8 @@ class Replica final : public RecordSequence {
                                       Buffer payload);
   Task<Result<Lsn>> append_control(RecordType type, ByteSpan payload, std::uint64_t block_count);
   Task<Result<Lsn>> append_snapshot_record(RecordType type, SnapshotPayload payload);
-  Task<Result<Lsn>> write_whole_blocks(std::uint64_t offset, ByteSpan bytes);
+  Task<Result<>> commit_of(Lsn lsn, Epoch epoch);
+  Task<Result<Lsn>> write_whole_blocks(std::uint64_t offset, ByteSpan bytes, Epoch& epoch);
   Epoch current_epoch() const;
   void insert_record(const RecordHeader& record, std::span<const std::uint32_t> checksums,
                      Buffer payload);
@@ -378,6 +384,9 @@ class Replica final : public RecordSequence {
   void forget_flushed(Lsn up_to);
   void fail_pass(const FlushPass& pass, const Error& error);
   Task<Result<>> load_controls();
+  Task<Result<>> flush_further();
+  bool has_revert() const;
+  Task<Result<>> pass_reverts();
   Task<Result<>> materialize(SnapshotUuid uuid);
 
   // replica_layers.cc
@@ -435,6 +444,10 @@ class Replica final : public RecordSequence {
   ChainRef head_chain_;
   Mutex flush_lock_;
   Mutex state_lock_;
+  // Where the records begin that the index was told to flush and the state does not have yet.
+  std::optional<LogPosition> pass_floor_;
+  // The pass under way ends with a revert: the index holds what it takes back until it is over.
+  bool reverting_ = false;
   // Where a scan for the records from an LSN on may begin; thinned, oldest first.
   struct Mark {
     Lsn lsn;

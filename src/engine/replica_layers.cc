@@ -224,7 +224,7 @@ Task<Result<>> Replica::merge_some(std::uint32_t child) {
       at_end = true;
     } else {
       moved = co_await merge_chunk(from, to, hides, **chunk);
-      merged_up_to_ = (*chunk)->chunk.next();
+      if (moved.ok()) merged_up_to_ = (*chunk)->chunk.next();
     }
   }
   if (moved.ok()) moved = co_await to.write_map();
@@ -238,6 +238,8 @@ Task<Result<>> Replica::merge_some(std::uint32_t child) {
     if (moved.ok()) moved = co_await from.sync();
   }
   if (!moved.ok()) {
+    // The same chunks once more: what was moved and not synced is no different then.
+    merged_up_to_ = begin;
     const ErrorCode code = moved.error().code();
     if (code != ErrorCode::kResourceExhausted && code != ErrorCode::kCancelled) {
       fail(FaultCause::kLayerWrite, moved.error());

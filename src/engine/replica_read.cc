@@ -14,6 +14,8 @@ namespace {
 // A checksum that does not match may mean that the flusher wrote the block between our look at the
 // map and our read. It is looked up again so often before the flusher is held.
 constexpr int kTries = 3;
+// Between two passes when the disk is full.
+constexpr Duration kSpaceRetry = 100ms;
 
 }  // namespace
 
@@ -79,6 +81,7 @@ Task<Result<Buffer>> Replica::read(BlockRange blocks) {
     co_return Error::invalid_argument("{} blocks are too many for one read", blocks.count);
   }
   while (true) {
+    ASHLAR_CO_TRY(co_await pass_reverts());
     Result<Buffer> bytes = co_await read_range(blocks, ReadView::kCommitted);
     if (!bytes.ok()) {
       // The tail that it saw was dropped: what is there now is what it has to show.
@@ -216,17 +219,40 @@ Task<Result<>> Replica::repair_block(const Chain& chain, std::size_t layer, Bloc
   co_return Result<>();
 }
 
+// One pass, or, when nothing can be flushed, a wait until something may be.
+Task<Result<>> Replica::flush_further() {
+  const Lsn before = state_.flushed;
+  const Result<> passed = co_await flush_pass();
+  if (!passed.ok()) {
+    if (passed.error().code() != ErrorCode::kResourceExhausted) co_return passed;
+    co_return co_await sleep_for(shared_.clock, kSpaceRetry);
+  }
+  if (state_.flushed != before) co_return Result<>();
+  const Result<> stable = co_await stable_.wait(stable_.value().next());
+  // A tail was dropped, perhaps with what we wait for.
+  if (!stable.ok() && stable.error().code() == ErrorCode::kAborted) co_return Result<>();
+  co_return stable;
+}
+
+bool Replica::has_revert() const {
+  return reverting_ || std::any_of(controls_.begin(), controls_.end(), [](const Control& control) {
+           return control.header.type == RecordType::kRevert;
+         });
+}
+
+// The index knows nothing of what a revert takes back: behind one, only the layers do.
+Task<Result<>> Replica::pass_reverts() {
+  while (has_revert()) ASHLAR_CO_TRY(co_await flush_further());
+  co_return Result<>();
+}
+
 // Resolves when the flusher has reached the snapshot's record, so that its layer is complete.
 Task<Result<>> Replica::materialize(SnapshotUuid uuid) {
   while (!layer_of(uuid)) {
     if (!knows_snapshot(uuid)) {
       co_return Error::not_found("volume {} has no snapshot {}", volume(), uuid);
     }
-    const Lsn before = state_.flushed;
-    ASHLAR_CO_TRY(co_await flush_pass());
-    if (!layer_of(uuid) && state_.flushed == before) {
-      ASHLAR_CO_TRY(co_await stable_.wait(stable_.value().next()));
-    }
+    ASHLAR_CO_TRY(co_await flush_further());
   }
   co_return Result<>();
 }

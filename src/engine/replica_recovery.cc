@@ -214,7 +214,7 @@ Task<Result<std::unique_ptr<Replica>>> Replica::clone(SnapshotUuid snapshot, std
   if (!at) co_return Error::not_found("volume {} has no snapshot {}", volume(), snapshot);
   ReplicaState state{.replica = clone_replica,
                      .volume = clone_volume,
-                     .size_blocks = state_.size_blocks,
+                     .size_blocks = size_blocks_,
                      .next_layer = 1};
   state.layers.push_back({.id = {clone_replica, 0}, .volume = clone_volume});
   while (at) {

@@ -14,10 +14,29 @@ bool is_rotation(RecordType type) {
   return type == RecordType::kSnapshot || type == RecordType::kRevert;
 }
 
+class RevertMark {
+ public:
+  RevertMark(bool& mark, bool value) : mark_(mark) { mark_ = value; }
+  RevertMark(const RevertMark&) = delete;
+  RevertMark& operator=(const RevertMark&) = delete;
+  ~RevertMark() { mark_ = false; }
+
+ private:
+  bool& mark_;
+};
+
 }  // namespace
 
 Task<Result<std::unique_ptr<Replica>>> Replica::create(StoreShared& shared, std::string path,
                                                        ReplicaState state) {
+  FileSystem& files = shared.layers.files();
+  const std::string directory = path.substr(0, path.rfind('/'));
+  // Under its own name only when it is whole. Before it has layers it is known that they may be
+  // there: an attempt that was not finished leaves nothing behind.
+  const std::string unfinished = path + ".new";
+  ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<File> file,
+                       co_await files.open(unfinished, OpenMode::kCreate));
+  ASHLAR_CO_TRY(co_await files.sync_directory(directory));
   Chain layers;
   for (const LayerState& layer : state.layers) {
     // A clone's lower layers are there already.
@@ -30,16 +49,11 @@ Task<Result<std::unique_ptr<Replica>>> Replica::create(StoreShared& shared, std:
     if (!opened.ok()) co_return opened.error();
     layers.push_back(std::move(*opened));
   }
-  FileSystem& files = shared.layers.files();
-  // Under its own name only when it is whole.
-  const std::string unfinished = path + ".new";
-  ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<File> file,
-                       co_await files.open(unfinished, OpenMode::kCreate));
   const std::vector<std::byte> body = encode_replica_state(state);
   ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<SlotFile> slots,
                        co_await SlotFile::format(std::move(file), kReplicaFormat, body));
   ASHLAR_CO_TRY(co_await files.rename(unfinished, path));
-  ASHLAR_CO_TRY(co_await files.sync_directory(path.substr(0, path.rfind('/'))));
+  ASHLAR_CO_TRY(co_await files.sync_directory(directory));
   for (const LayerState& layer : state.layers) shared.layers.add_reference(layer.id);
   std::unique_ptr<Replica> replica(
       new Replica(shared, std::move(path), std::move(slots), std::move(state)));
@@ -133,6 +147,7 @@ std::optional<LogPosition> Replica::oldest_position() const {
   for (const Control& control : controls_) {
     if (control.position && (!oldest || *control.position < *oldest)) oldest = control.position;
   }
+  if (pass_floor_ && (!oldest || *pass_floor_ < *oldest)) oldest = pass_floor_;
   return oldest;
 }
 
@@ -165,6 +180,7 @@ Task<Result<>> Replica::flush_all() {
 }
 
 Task<Result<>> Replica::advance_index(Lsn target) {
+  if (!pass_floor_) pass_floor_ = oldest_position();
   while (index_.stable_lsn() < target) {
     const std::uint64_t left = target - index_.stable_lsn();
     const ByteCount before = index_.payload_bytes();
@@ -192,6 +208,9 @@ FlushPass::Target Replica::flush_target() const {
 }
 
 Task<Result<>> Replica::flush_to(Lsn target) {
+  const Control* rotation = next_rotation();
+  const RevertMark mark(reverting_, rotation != nullptr && rotation->header.lsn == target &&
+                                        rotation->header.type == RecordType::kRevert);
   ASHLAR_CO_TRY(co_await advance_index(target));
   FlushPass pass(shared_, index_, checksum_, flush_target());
   const Result<> flushed = co_await pass.run();
@@ -232,6 +251,7 @@ Task<Result<>> Replica::finish_pass(Lsn target) {
     ASHLAR_CO_TRY(co_await rotate(next, layers, std::move(copy)));
   }
   ASHLAR_CO_TRY(co_await store_state(std::move(next), std::move(layers)));
+  pass_floor_.reset();
   forget_flushed(target);
   co_return Result<>();
 }

@@ -22,6 +22,20 @@ Task<Result<>> wait_for(Event& event) {
   co_return co_await event.wait();
 }
 
+// What names the store: durable only when the directory above is synced, too.
+std::string parent_of(const StoreOptions& options) {
+  const std::size_t slash = options.directory.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : options.directory.substr(0, slash);
+}
+
+// A process that was killed may have given names that nobody has synced.
+Task<Result<>> sync_names(FileSystem& files, const StoreOptions& options) {
+  ASHLAR_CO_TRY(co_await files.sync_directory(parent_of(options)));
+  ASHLAR_CO_TRY(co_await files.sync_directory(options.directory));
+  co_return co_await files.sync_directory(in(options, "replicas"));
+}
+
 Task<Result<>> make_directories(FileSystem& files, const StoreOptions& options) {
   for (const char* name : {"", "replicas", "layers", "quarantine"}) {
     const std::string path = *name == 0 ? options.directory : in(options, name);
@@ -82,7 +96,7 @@ Task<Result<>> Store::format(Runtime runtime, StoreOptions options, StoreUuid uu
       co_await SlotFile::format(std::move(superblock_file), kSuperblockFormat, body));
   ASHLAR_CO_TRY(co_await files.sync_directory(options.directory));
   ASHLAR_CO_TRY(co_await files.rename(in(options, "superblock.new"), in(options, "superblock")));
-  co_return co_await files.sync_directory(options.directory);
+  co_return co_await sync_names(files, options);
 }
 
 Task<Result<Store::Files>> Store::open_files(Runtime runtime, StoreOptions options) {
@@ -118,6 +132,7 @@ Task<Result<Store::Files>> Store::open_files(Runtime runtime, StoreOptions optio
                                options.directory, size.value(), files.state.log_capacity.value());
   }
   // Only now is anything written.
+  ASHLAR_CO_TRY(co_await sync_names(fs, options));
   ASHLAR_CO_TRY(
       co_await files.owner->store(encode_owner_record({options.server, owner.incarnation + 1})));
   if (!is_ours) {
@@ -173,8 +188,7 @@ Task<Result<>> Store::open_replicas() {
   std::vector<std::string> deleting;
   for (const DirectoryEntry& entry : entries) {
     if (entry.name.ends_with(kNewSuffix)) {
-      // Never had its name, so nobody was told of it.
-      ASHLAR_CO_TRY(co_await runtime_.files.remove(replica_directory() + "/" + entry.name));
+      ASHLAR_CO_TRY(co_await remove_unfinished(entry.name));
     } else if (entry.name.ends_with(kDeletingSuffix)) {
       deleting.push_back(entry.name);
     } else {
@@ -186,6 +200,14 @@ Task<Result<>> Store::open_replicas() {
     if (!finished.ok()) unreadable_.push_back({name, finished.error()});
   }
   co_return Result<>();
+}
+
+// A replica that never had its name, so nobody was told of it, and its first layer.
+Task<Result<>> Store::remove_unfinished(std::string name) {
+  const Result<ReplicaUuid> uuid =
+      ReplicaUuid::parse(std::string_view(name).substr(0, name.size() - kNewSuffix.size()));
+  if (uuid.ok()) ASHLAR_CO_TRY(co_await layers_.remove({*uuid, 0}));
+  co_return co_await runtime_.files.remove(replica_directory() + "/" + name);
 }
 
 Task<Result<>> Store::open_replica(std::string name) {
@@ -219,7 +241,13 @@ Task<Result<>> Store::recover() {
   };
   const LogReader::Deliver deliver = [this](const RecoveredRecord& record) -> Result<> {
     const auto found = replicas_.find(record.header.replica);
-    return found == replicas_.end() ? Result<>() : found->second->recover(record);
+    if (found != replicas_.end()) return found->second->recover(record);
+    const std::string name = record.header.replica.to_string();
+    const bool unreadable =
+        std::any_of(unreadable_.begin(), unreadable_.end(),
+                    [&](const UnreadableReplica& one) { return one.name == name; });
+    if (unreadable && !unreadable_floor_) unreadable_floor_ = record.payload;
+    return {};
   };
   LogReader reader(*files_.log, {.store = state_.store, .capacity = state_.log_capacity});
   ASHLAR_CO_TRY_ASSIGN(recovery_, co_await reader.recover(state_.log, volume_of, deliver));
@@ -339,7 +367,9 @@ Result<> Store::check_new(const ReplicaSpec& spec) const {
   const bool unreadable =
       std::any_of(unreadable_.begin(), unreadable_.end(),
                   [&](const UnreadableReplica& one) { return one.name.starts_with(name); });
-  if (replicas_.contains(spec.replica) || unreadable) {
+  // Layers of one that was deleted may live on below a clone.
+  const bool deleting = deleting_.contains(name + std::string(kDeletingSuffix));
+  if (replicas_.contains(spec.replica) || unreadable || deleting) {
     return Error::already_exists("replica {} is in {} already", spec.replica, options_.directory);
   }
   return {};
@@ -381,6 +411,8 @@ Task<Result<>> Store::finish_deletion(std::string name) {
     if (layer.id.creator == state.replica) own.push_back(layer.id);
   }
   for (const std::uint64_t number : state.dropped) own.push_back({state.replica, number});
+  // One that was begun when the process died.
+  own.push_back({state.replica, state.next_layer});
   bool all = true;
   for (const LayerId& id : own) {
     if (!layers_.may_remove(id)) {
@@ -485,6 +517,7 @@ Task<Result<>> Store::advance_tail() {
   if (log.failure()) co_return Result<>();
   // What is not written yet has no position; it comes behind this.
   LogPosition needed = log.durable_end();
+  if (unreadable_floor_) needed = std::min(needed, *unreadable_floor_);
   for (const auto& [uuid, replica] : replicas_) {
     const std::optional<LogPosition> oldest = replica->oldest_position();
     if (oldest) needed = std::min(needed, *oldest);
@@ -510,28 +543,50 @@ Task<Result<>> Store::advance_tail() {
 // Records of volumes that stand still are appended again when they hold the tail of a log that is
 // half full.
 Task<Result<>> Store::free_tail() {
-  LogWriter& log = *shared_.log;
-  if (log.failure() || shared_.fill() < 0.5) co_return Result<>();
-  const LogPosition before = log.tail() + shared_.ring.capacity() / 8;
+  constexpr int kMostSteps = 16;
+  bool moved = true;
+  for (int i = 0; i < kMostSteps && moved; ++i) {
+    if (shared_.log->failure() || shared_.fill() < 0.5) co_return Result<>();
+    ASHLAR_CO_TRY_ASSIGN(moved, co_await move_oldest());
+    if (moved) ASHLAR_CO_TRY(co_await advance_tail());
+  }
+  co_return Result<>();
+}
+
+// A small step: what is appended again has to fit into the log's reserve until the tail has moved.
+// Nothing when a replica that can flush holds the tail itself: copies would not free anything.
+Task<Result<bool>> Store::move_oldest() {
+  std::optional<LogPosition> first;
+  const Replica* holder = nullptr;
+  for (const auto& [uuid, replica] : replicas_) {
+    const std::optional<LogPosition> oldest = replica->oldest_position();
+    if (!oldest || (first && *first <= *oldest)) continue;
+    first = oldest;
+    holder = replica.get();
+  }
+  if (holder == nullptr || !holder->can_move_pending()) co_return false;
+  if (*first >= shared_.log->tail() + shared_.ring.capacity() / 4) co_return false;
+  const LogPosition before = *first + shared_.ring.capacity() / 64;
   bool any = false;
   for (Replica* replica : replicas()) {
-    if (find_pointer(replica) == nullptr || replica->fault()) continue;
+    if (find_pointer(replica) == nullptr || !replica->can_move_pending()) continue;
     const std::optional<LogPosition> oldest = replica->oldest_position();
-    if (!oldest || *oldest >= before || replica->has_work()) continue;
-    any = true;
+    if (!oldest || *oldest >= before) continue;
     const Replica::Use use(*replica);
     const Result<> moved = co_await replica->move_pending(before);
-    if (!moved.ok() && moved.error().code() == ErrorCode::kCancelled) co_return moved;
+    if (!moved.ok() && moved.error().code() == ErrorCode::kCancelled) co_return moved.error();
+    any = any || moved.ok();
   }
-  if (any) co_return co_await advance_tail();
-  co_return Result<>();
+  co_return any;
 }
 
 Task<Result<>> Store::checkpoint() {
   ASHLAR_CO_TRY(co_await sync_buffered());
   Result<> outcome;
   for (Replica* replica : replicas()) {
-    if (replica->fault()) continue;
+    // It may have been deleted while others were flushed, and must not be while it is.
+    if (find_pointer(replica) == nullptr || replica->fault()) continue;
+    const Replica::Use use(*replica);
     const Result<> flushed = co_await replica->flush_all();
     if (!flushed.ok()) outcome = flushed;
   }

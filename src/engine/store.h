@@ -24,6 +24,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -93,6 +94,7 @@ class Store {
 
   static Task<Result<Files>> open_files(Runtime runtime, StoreOptions options);
   Task<Result<>> open_replicas();
+  Task<Result<>> remove_unfinished(std::string name);
   Task<Result<>> open_replica(std::string name);
   Task<Result<>> finish_deletion(std::string name);
   Task<Result<>> recover();
@@ -105,6 +107,7 @@ class Store {
   Task<Result<>> sync_buffered();
   Task<Result<>> advance_tail();
   Task<Result<>> free_tail();
+  Task<Result<bool>> move_oldest();
   Task<Result<>> merge_loop();
   Task<Result<bool>> merge_round();
   Result<> check_new(const ReplicaSpec& spec) const;
@@ -126,6 +129,8 @@ class Store {
   LogRecovery recovery_;
   std::map<ReplicaUuid, std::unique_ptr<Replica>> replicas_;
   std::vector<UnreadableReplica> unreadable_;
+  // Where the records of those begin, which the log keeps until they can be opened.
+  std::optional<LogPosition> unreadable_floor_;
   std::set<std::string> deleting_;  // state files of deleted replicas whose layers a clone needs
   Mutex checkpoint_lock_;
   Mutex names_lock_;  // one creation or deletion at a time

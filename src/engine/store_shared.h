@@ -1,6 +1,7 @@
 // StoreShared: what the replicas of a store have in common. Owned by the Store, outlives them.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 
 #include "common/base/buffer.h"
@@ -28,8 +29,13 @@ struct StoreShared {
 
   ChainPoint tail{};  // where the log begins: the checkpoint
 
-  // Kept for records that are appended again and for what the log says of itself.
-  ByteCount log_reserve() const { return ByteCount(ring.capacity() / 8 / 4096 * 4096); }
+  // Kept for records that are appended again and for what the log says of itself. The tail moves
+  // from batch to batch: all records of a large one may have to be copied first, and a lap's end
+  // skipped.
+  ByteCount log_reserve() const {
+    const std::uint64_t wanted = 3 * kLargestBatch;
+    return ByteCount(std::min(wanted, ring.capacity() / 16 * 5) / 4096 * 4096);
+  }
   // How full the log is for appends: 1 when they have to wait.
   double fill() const { return log->fill_ratio(); }
 

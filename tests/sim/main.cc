@@ -17,7 +17,7 @@ namespace {
 constexpr std::string_view kHelp =
     "ashlar_sim runs a small system under simulated faults and checks what it promised.\n"
     "\n"
-    "  --scenario NAME  log (default) or echo\n"
+    "  --scenario NAME  log (default), echo or engine\n"
     "  --seed S         the first seed (default 1)\n"
     "  --seeds N        how many seeds, S, S+1, … (default 1); stops at the first that fails\n"
     "  --bug NAME       plants a bug that must be found. log: no-sync, ack-early,\n"

@@ -6,6 +6,7 @@ const std::vector<Scenario>& scenarios() {
   static const std::vector<Scenario> all{
       {"log", {"no-sync", "ack-early", "no-directory-sync", "trust-torn-tail"}, &run_log_scenario},
       {"echo", {}, &run_echo_scenario},
+      {"engine", {}, &run_engine_scenario},
   };
   return all;
 }
