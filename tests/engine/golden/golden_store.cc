@@ -8,6 +8,7 @@
 //   ashlar_golden_store hold DIR      opens the store, says "open", waits to be killed
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,8 @@ namespace ashlar::engine {
 namespace {
 
 constexpr ByteCount kMemory{64 << 20};
+// Volume 1 had as many until it was resized.
+constexpr std::uint64_t kBlocksOfSnapshots = 1024;
 
 template <class Id>
 Id golden_uuid(unsigned kind, unsigned number) {
@@ -142,14 +145,12 @@ class Maker {
 Task<Result<>> Maker::flushed_part(Replica& replica) {
   const std::vector<std::byte> attachment = bytes_of("config of volume 1");
   const std::vector<std::byte> reservations = bytes_of("reservation one");
-  std::vector<std::byte> state(kBlockSize);
-  std::ranges::copy(reservations, state.begin());
   ASHLAR_CO_TRY(co_await replica.set_attachment(attachment));
   ASHLAR_CO_TRY(co_await replica.promise(Epoch(3)));
   ASHLAR_CO_TRY(co_await replica.start_epoch(Epoch(3)));
   ASHLAR_CO_TRY(co_await write(replica, {BlockIndex(10), 20}, 100));
   ASHLAR_CO_TRY(co_await write(replica, {BlockIndex(100), 4}, 200));
-  ASHLAR_CO_TRY(co_await replica.set_reservations(state));
+  ASHLAR_CO_TRY(co_await replica.set_reservations(reservations));
   ASHLAR_CO_TRY(co_await replica.snapshot(snapshot_uuid(1), WallTime(1'700'000'000s)));
   ASHLAR_CO_TRY(co_await replica.discard({BlockIndex(12), 3}));
   ASHLAR_CO_TRY(co_await write(replica, {BlockIndex(20), 2}, 300));
@@ -167,9 +168,8 @@ Task<Result<>> Maker::logged_part(Replica& replica) {
   ASHLAR_CO_TRY(co_await replica.resize(2048));
   ASHLAR_CO_TRY(co_await write(replica, {BlockIndex(2000), 1}, 500));
   ASHLAR_CO_TRY(co_await replica.write_zeroes({BlockIndex(22), 1}));
-  std::vector<std::byte> state(kBlockSize);
-  std::ranges::copy(bytes_of("reservation two"), state.begin());
-  ASHLAR_CO_TRY(co_await replica.set_reservations(state));
+  const std::vector<std::byte> reservations = bytes_of("reservation two");
+  ASHLAR_CO_TRY(co_await replica.set_reservations(reservations));
   co_return Result<>();
 }
 
@@ -215,8 +215,9 @@ Task<Result<>> Maker::replicated_volume() {
 }
 
 Task<Result<>> Maker::make() {
-  ASHLAR_CO_TRY_ASSIGN(Replica* const replica,
-                       co_await store_.create_replica({replica_uuid(1), volume_uuid(1), 1024}));
+  ASHLAR_CO_TRY_ASSIGN(
+      Replica* const replica,
+      co_await store_.create_replica({replica_uuid(1), volume_uuid(1), kBlocksOfSnapshots}));
   replica->set_commit_rule(CommitRule::kDurable);
   ASHLAR_CO_TRY(co_await flushed_part(*replica));
   ASHLAR_CO_TRY(co_await clone(*replica));
@@ -240,11 +241,21 @@ Task<Result<>> make(Runtime runtime, std::string directory) {
 
 // --- describing ----------------------------------------------------------------------------------
 
-void print_contents(ByteSpan bytes, std::string_view margin) {
-  for (std::size_t at = 0; at < bytes.size(); at += kBlockSize) {
-    const std::string text = text_of_block(bytes.subspan(at, kBlockSize));
-    if (!text.empty()) fmt::print("{}block {}: {}\n", margin, at / kBlockSize, text);
+// In pieces: a read has a bound.
+using ReadRange = std::function<Task<Result<Buffer>>(BlockRange)>;
+Task<Result<>> print_contents(const ReadRange& read, std::uint64_t blocks,
+                              std::string_view margin) {
+  constexpr std::uint64_t kMost = 512;
+  for (std::uint64_t first = 0; first < blocks; first += kMost) {
+    const BlockRange range{BlockIndex(first), std::min(kMost, blocks - first)};
+    const Result<Buffer> bytes = co_await read(range);
+    if (!bytes.ok()) co_return bytes.error();
+    for (std::uint64_t i = 0; i < range.count; ++i) {
+      const std::string text = text_of_block(bytes->bytes().subspan(i * kBlockSize, kBlockSize));
+      if (!text.empty()) fmt::print("{}block {}: {}\n", margin, first + i, text);
+    }
   }
+  co_return Result<>();
 }
 
 void print_state(const Replica& replica) {
@@ -258,33 +269,23 @@ void print_state(const Replica& replica) {
   for (const EpochStart& start : replica.epochs()) {
     fmt::print("  epoch {} from record {}\n", start.epoch, start.first_lsn);
   }
-  const ByteSpan reservations = replica.reservations();
-  const std::size_t used = reservations.empty() ? 0 : text_of(reservations).find("\\00");
-  fmt::print("  reservations {} bytes: {}\n", reservations.size(),
-             text_of(reservations.first(std::min(used, reservations.size()))));
+  fmt::print("  reservations: {}\n", text_of(replica.reservations()));
   fmt::print("  attachment: {}\n", text_of(replica.attachment()));
 }
 
 Task<Result<>> describe_replica(Replica& replica) {
   replica.set_commit_rule(CommitRule::kDurable);
   print_state(replica);
-  const Result<Buffer> bytes = co_await replica.read({BlockIndex(0), replica.size_blocks() / 2});
-  if (!bytes.ok()) co_return bytes.error();
-  print_contents(bytes->bytes(), "  ");
-  const std::uint64_t half = replica.size_blocks() / 2;
-  const Result<Buffer> rest = co_await replica.read({BlockIndex(half), half});
-  if (!rest.ok()) co_return rest.error();
-  for (std::size_t at = 0; at < rest->size(); at += kBlockSize) {
-    const std::string text = text_of_block(rest->bytes().subspan(at, kBlockSize));
-    if (!text.empty()) fmt::print("  block {}: {}\n", half + at / kBlockSize, text);
-  }
+  const ReadRange now = [&replica](BlockRange range) { return replica.read(range); };
+  ASHLAR_CO_TRY(co_await print_contents(now, replica.size_blocks(), "  "));
   const std::vector<SnapshotStatus> snapshots = replica.snapshots();
   for (const SnapshotStatus& snapshot : snapshots) {
     fmt::print("  snapshot {} at record {}, {}\n", snapshot.uuid, snapshot.lsn,
                snapshot.created.to_string());
-    const Result<Buffer> old = co_await replica.read_snapshot(snapshot.uuid, {BlockIndex(0), 1024});
-    if (!old.ok()) co_return old.error();
-    print_contents(old->bytes(), "    ");
+    const ReadRange then = [&replica, &snapshot](BlockRange range) {
+      return replica.read_snapshot(snapshot.uuid, range);
+    };
+    ASHLAR_CO_TRY(co_await print_contents(then, kBlocksOfSnapshots, "    "));
   }
   co_return Result<>();
 }
