@@ -101,7 +101,8 @@ void describe(CLI::App& app, Arguments& arguments) {
       &dump_log);
   add_replica(*dump, arguments, "Only records of this replica");
   dump->add_option("--limit", arguments.options.limit, "Show at most so many records")
-      ->option_text("N");
+      ->option_text("N")
+      ->check(CLI::NonNegativeNumber);
   add_command(app, arguments, "verify",
               "Reads everything and compares it with its checksums: both slots of each small file, "
               "the log, the maps and the blocks of every layer. Progress goes to stderr.",
@@ -110,11 +111,14 @@ void describe(CLI::App& app, Arguments& arguments) {
                                  "Shows the entries of the chunk map of a layer", &show_chunks);
   add_replica(*chunks, arguments, "The replica")->required();
   chunks->add_option("--layer", arguments.layer, "Which of its layers, as info counts them")
-      ->option_text("N [the head]");
+      ->option_text("N [the head]")
+      ->check(CLI::NonNegativeNumber);
   chunks->add_option("--from", arguments.options.from, "First block of the range")
-      ->option_text("BLOCK [0]");
+      ->option_text("BLOCK [0]")
+      ->check(CLI::NonNegativeNumber);
   chunks->add_option("--count", arguments.options.count, "Length of the range")
-      ->option_text("N [to the end]");
+      ->option_text("N [to the end]")
+      ->check(CLI::NonNegativeNumber);
 }
 
 int run(int argc, char** argv) {
