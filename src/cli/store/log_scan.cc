@@ -86,13 +86,16 @@ Task<Result<std::optional<LogScan>>> scan_log(Runtime runtime, const StoreView& 
   if (file == nullptr) co_return std::nullopt;
   progress.begin("log");
   LogScan scan;
+  std::map<ReplicaUuid, VolumeUuid> volumes;
   for (const ReplicaView& replica : store.replicas) {
     if (!replica.state || replica.is_being_deleted) continue;
     scan.histories.emplace(replica.state->replica, ReplicaHistory(*replica.state));
+    volumes.emplace(replica.state->replica, replica.state->volume);
   }
   const LogReader::VolumeOf volume_of = [&](const ReplicaUuid& uuid) -> std::optional<VolumeUuid> {
-    if (!scan.histories.contains(uuid)) return std::nullopt;
-    return store.find(uuid)->state->volume;
+    const auto found = volumes.find(uuid);
+    if (found == volumes.end()) return std::nullopt;
+    return found->second;
   };
   const LogReader::SeeBatch see_batch = [&](const Batch& batch) -> Result<> {
     for (const BatchRecord& record : batch.records) {

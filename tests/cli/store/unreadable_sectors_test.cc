@@ -26,7 +26,9 @@ class UnreadableSectorsTest : public testing::Test {
   void SetUp() override {
     lab_.run([](engine::StoreLab& lab) -> Task<void> {
       engine::Replica* replica = (co_await lab.make(1, 1024)).value();
-      CO_ASSERT_OK(co_await lab.write(*replica, kFirst, kCount, 100));
+      for (const std::uint64_t at : {kFirst, kFirst + kCount / 2}) {
+        CO_ASSERT_OK(co_await lab.write(*replica, at, kCount / 2, 100));
+      }
     });
   }
   void spoil(const std::string& file, std::uint64_t offset) {
