@@ -73,7 +73,7 @@ Task<Result<std::unique_ptr<Layer>>> Layer::open(FileSystem& files, MapCache& ca
 
 Task<Result<>> Layer::remove(FileSystem& files, std::string directory, LayerId id) {
   for (const std::string& name : {map_name(id), data_name(id)}) {
-    const Result<> removed = co_await files.remove(directory + "/" + name);
+    const Result<> removed = co_await files.remove(fmt::format("{}/{}", directory, name));
     if (!removed.ok() && removed.error().code() != ErrorCode::kNotFound) co_return removed;
   }
   co_return co_await files.sync_directory(std::move(directory));
