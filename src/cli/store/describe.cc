@@ -13,9 +13,9 @@ void add_damages(Document& document, const DamageList& damages) {
   document["damages"] = std::move(list);
 }
 
-Document describe_log(const StoreView& store, const LogScan& scan) {
+Document describe_log(const StoreView& store, const LogView& view) {
   const engine::LogCheckpoint& checkpoint = store.state->log;
-  const engine::LogRecovery& found = scan.recovery;
+  const engine::LogRecovery& found = view.recovery;
   const std::uint64_t capacity = store.state->log_capacity.value();
   const std::uint64_t used = found.chain.end - checkpoint.chain.end;
   return {
@@ -25,7 +25,7 @@ Document describe_log(const StoreView& store, const LogScan& scan) {
       {"verdict", engine::to_string(found.verdict)},
       {"batches", found.batches},
       {"records", found.records},
-      {"unchecked_records", scan.unchecked_records},
+      {"unchecked_records", view.unchecked_records},
       {"checkpoint",
        {{"position", checkpoint.chain.end.value()},
         {"file_offset", checkpoint.chain.end.value() % capacity},
@@ -34,11 +34,11 @@ Document describe_log(const StoreView& store, const LogScan& scan) {
         {"durable_bound", checkpoint.durable_bound.value()}}},
       {"end",
        {{"position", found.chain.end.value()},
-        {"file_offset", scan.end_offset},
+        {"file_offset", view.end_offset},
         {"generation", found.chain.generation.value()},
         {"next_generation", found.next_generation.value()},
         {"durable_bound", found.durable_bound.value()},
-        {"why", scan.why_it_ends}}},
+        {"why", view.why_it_ends}}},
   };
 }
 

@@ -66,7 +66,7 @@ Document describe_layers(const engine::ReplicaState& state, const LayerFiguresOf
   return list;
 }
 
-Document describe_replica(const ReplicaView& replica, const std::optional<LogScan>& log,
+Document describe_replica(const ReplicaView& replica, const std::optional<LogView>& log,
                           const LayerFiguresOf& figures) {
   const engine::ReplicaState& state = *replica.state;
   Document one = {{"replica", state.replica.to_string()},
@@ -119,7 +119,7 @@ Document describe_store(const StoreView& store, const CommandOptions& options) {
   return document;
 }
 
-void add_replicas(Document& document, const StoreView& store, const std::optional<LogScan>& log,
+void add_replicas(Document& document, const StoreView& store, const std::optional<LogView>& log,
                   const LayerFiguresOf& figures) {
   Document readable = Document::array();
   Document unreadable = Document::array();
@@ -143,8 +143,8 @@ Task<Result<Finding>> show_info(Runtime runtime, CommandOptions options) {
   ASHLAR_CO_TRY_ASSIGN(const StoreView store,
                        co_await StoreView::read(runtime, options.directory, damages));
   const engine::LogReader::SeeBatch ignore = [](const engine::Batch&) { return Result<>(); };
-  ASHLAR_CO_TRY_ASSIGN(const std::optional<LogScan> log,
-                       co_await scan_log(runtime, store, ignore, damages, progress));
+  ASHLAR_CO_TRY_ASSIGN(const std::optional<LogView> log,
+                       co_await view_log(runtime, store, ignore, damages, progress));
   LayerFiguresOf figures;
   for (const auto& [id, use] : store.layers) {
     ASHLAR_CO_TRY_ASSIGN(figures[id], co_await scan_layer(runtime, pool, store, id,

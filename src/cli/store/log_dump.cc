@@ -130,8 +130,8 @@ Task<Result<Finding>> dump_log(Runtime runtime, CommandOptions options) {
     printer.see(batch);
     return Result<>();
   };
-  ASHLAR_CO_TRY_ASSIGN(const std::optional<LogScan> log,
-                       co_await scan_log(runtime, store, see, damages, progress));
+  ASHLAR_CO_TRY_ASSIGN(const std::optional<LogView> log,
+                       co_await view_log(runtime, store, see, damages, progress));
   printer.end(log ? describe_log(store, *log) : Document(), damages);
   co_return damages.count() == 0 ? Finding::kFine : Finding::kDamage;
 }

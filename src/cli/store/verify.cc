@@ -24,7 +24,7 @@ struct Totals {
   }
 };
 
-Document summarize(const StoreView& store, const std::optional<LogScan>& log, const Totals& totals,
+Document summarize(const StoreView& store, const std::optional<LogView>& log, const Totals& totals,
                    const Progress& progress) {
   Document checked = {{"slots", store.slots}};
   checked["log_batches"] = log ? log->recovery.batches : 0;
@@ -59,8 +59,8 @@ Task<Result<Finding>> verify_store(Runtime runtime, CommandOptions options) {
   ASHLAR_CO_TRY_ASSIGN(const StoreView store,
                        co_await StoreView::read(runtime, options.directory, damages));
   const engine::LogReader::SeeBatch ignore = [](const engine::Batch&) { return Result<>(); };
-  ASHLAR_CO_TRY_ASSIGN(const std::optional<LogScan> log,
-                       co_await scan_log(runtime, store, ignore, damages, progress));
+  ASHLAR_CO_TRY_ASSIGN(const std::optional<LogView> log,
+                       co_await view_log(runtime, store, ignore, damages, progress));
   Totals totals;
   for (const auto& [id, use] : store.layers) {
     ASHLAR_CO_TRY_ASSIGN(

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/store/layer_scan.h"
-#include "cli/store/log_scan.h"
+#include "cli/store/log_view.h"
 #include "tests/engine/store_lab.h"
 
 namespace ashlar::store_tool {
@@ -63,8 +63,8 @@ class UnreadableSectorsTest : public testing::Test {
         const StoreView store,
         co_await StoreView::read(runtime, engine::kStoreDirectory, test->damages_));
     const engine::LogReader::SeeBatch ignore = [](const engine::Batch&) { return Result<>(); };
-    ASHLAR_CO_TRY_ASSIGN(const std::optional<LogScan> log,
-                         co_await scan_log(runtime, store, ignore, test->damages_, progress));
+    ASHLAR_CO_TRY_ASSIGN(const std::optional<LogView> log,
+                         co_await view_log(runtime, store, ignore, test->damages_, progress));
     for (const auto& [id, use] : store.layers) {
       ASHLAR_CO_TRY_ASSIGN(const std::optional<LayerFigures> layer,
                            co_await scan_layer(runtime, pool, store, id, LayerDepth::kMapAndData,

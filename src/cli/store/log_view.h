@@ -1,4 +1,4 @@
-// LogScan: the log as recovery would find it: the chain from the checkpoint to its end, what that
+// LogView: the log as recovery would find it: the chain from the checkpoint to its end, what that
 // end means, and where each replica stands with the records of the log.
 #pragma once
 
@@ -14,7 +14,7 @@
 
 namespace ashlar::store_tool {
 
-struct LogScan {
+struct LogView {
   engine::LogRecovery recovery;
   std::string why_it_ends;
   std::uint64_t end_offset = 0;  // of the end of the chain, in the file
@@ -24,7 +24,7 @@ struct LogScan {
 };
 
 // Nothing when there is no log to scan: the list of damages says why. `see` gets each batch.
-Task<Result<std::optional<LogScan>>> scan_log(Runtime runtime, const StoreView& store,
+Task<Result<std::optional<LogView>>> view_log(Runtime runtime, const StoreView& store,
                                               const engine::LogReader::SeeBatch& see,
                                               DamageList& damages, Progress& progress);
 

@@ -1,4 +1,4 @@
-#include "cli/store/log_scan.h"
+#include "cli/store/log_view.h"
 
 #include <memory>
 
@@ -34,8 +34,8 @@ Task<Result<std::unique_ptr<File>>> open_log(Runtime runtime, const StoreView& s
   co_return std::move(*file);
 }
 
-std::string why_it_ends(const LogScan& scan, const LogRing& ring) {
-  const engine::LogRecovery& found = scan.recovery;
+std::string why_it_ends(const LogView& view, const LogRing& ring) {
+  const engine::LogRecovery& found = view.recovery;
   std::string why;
   if (found.bad_block) {
     why = fmt::format("a batch follows whose payload at file offset {} does not match its checksum",
@@ -44,7 +44,7 @@ std::string why_it_ends(const LogScan& scan, const LogRing& ring) {
     why = fmt::format(
         "no whole batch that names its predecessor follows at file offset {}, nor "
         "at the start of the next lap",
-        scan.end_offset);
+        view.end_offset);
   }
   switch (found.verdict) {
     case LogVerdict::kClean:
@@ -57,17 +57,17 @@ std::string why_it_ends(const LogScan& scan, const LogRing& ring) {
   return why;
 }
 
-void judge(const StoreView& store, LogScan& scan, DamageList& damages) {
+void judge(const StoreView& store, LogView& view, DamageList& damages) {
   const LogRing ring(store.state->log_capacity);
-  scan.end_offset = ring.physical(scan.recovery.chain.end);
-  scan.why_it_ends = why_it_ends(scan, ring);
-  if (scan.recovery.verdict == LogVerdict::kDamage) {
-    const LogPosition place = scan.recovery.bad_block.value_or(scan.recovery.chain.end);
+  view.end_offset = ring.physical(view.recovery.chain.end);
+  view.why_it_ends = why_it_ends(view, ring);
+  if (view.recovery.verdict == LogVerdict::kDamage) {
+    const LogPosition place = view.recovery.bad_block.value_or(view.recovery.chain.end);
     damages.add({"log", ring.physical(place),
-                 fmt::format("the chain ends at position {}: {}", scan.recovery.chain.end,
-                             scan.why_it_ends)});
+                 fmt::format("the chain ends at position {}: {}", view.recovery.chain.end,
+                             view.why_it_ends)});
   }
-  for (auto& [replica, history] : scan.histories) {
+  for (auto& [replica, history] : view.histories) {
     history.finish();
     if (history.hole().empty()) continue;
     damages.add({"log", ring.physical(store.state->log.chain.end),
@@ -77,7 +77,7 @@ void judge(const StoreView& store, LogScan& scan, DamageList& damages) {
 
 }  // namespace
 
-Task<Result<std::optional<LogScan>>> scan_log(Runtime runtime, const StoreView& store,
+Task<Result<std::optional<LogView>>> view_log(Runtime runtime, const StoreView& store,
                                               const LogReader::SeeBatch& see, DamageList& damages,
                                               Progress& progress) {
   if (!store.state) co_return std::nullopt;
@@ -85,11 +85,11 @@ Task<Result<std::optional<LogScan>>> scan_log(Runtime runtime, const StoreView& 
                        co_await open_log(runtime, store, damages));
   if (file == nullptr) co_return std::nullopt;
   progress.begin("log");
-  LogScan scan;
+  LogView view;
   std::map<ReplicaUuid, VolumeUuid> volumes;
   for (const ReplicaView& replica : store.replicas) {
     if (!replica.state || replica.is_being_deleted) continue;
-    scan.histories.emplace(replica.state->replica, ReplicaHistory(*replica.state));
+    view.histories.emplace(replica.state->replica, ReplicaHistory(*replica.state));
     volumes.emplace(replica.state->replica, replica.state->volume);
   }
   const LogReader::VolumeOf volume_of = [&](const ReplicaUuid& uuid) -> std::optional<VolumeUuid> {
@@ -100,9 +100,9 @@ Task<Result<std::optional<LogScan>>> scan_log(Runtime runtime, const StoreView& 
   const LogReader::SeeBatch see_batch = [&](const Batch& batch) -> Result<> {
     for (const BatchRecord& record : batch.records) {
       if (record.header.type == engine::RecordType::kSeal) continue;
-      const auto found = scan.histories.find(record.header.replica);
-      if (found == scan.histories.end()) {
-        ++scan.unchecked_records;
+      const auto found = view.histories.find(record.header.replica);
+      if (found == view.histories.end()) {
+        ++view.unchecked_records;
       } else {
         found->second.add(record.header);
       }
@@ -111,9 +111,9 @@ Task<Result<std::optional<LogScan>>> scan_log(Runtime runtime, const StoreView& 
     return see(batch);
   };
   LogReader reader(*file, {.store = store.state->store, .capacity = store.state->log_capacity});
-  ASHLAR_CO_TRY_ASSIGN(scan.recovery, co_await reader.scan(store.state->log, volume_of, see_batch));
-  judge(store, scan, damages);
-  co_return std::optional<LogScan>(std::move(scan));
+  ASHLAR_CO_TRY_ASSIGN(view.recovery, co_await reader.scan(store.state->log, volume_of, see_batch));
+  judge(store, view, damages);
+  co_return std::optional<LogView>(std::move(view));
 }
 
 }  // namespace ashlar::store_tool
