@@ -38,9 +38,19 @@ bool is_flat(const Document& value) {
   return value.is_object() && std::ranges::all_of(value, is_scalar);
 }
 
-void append_table(std::string& out, const Document& rows, std::size_t indent) {
+// Of all rows together: some may lack what others have.
+std::vector<std::string> keys_of(const Document& rows) {
   std::vector<std::string> keys;
-  for (const auto& [key, value] : rows.front().items()) keys.push_back(key);
+  for (const Document& row : rows) {
+    for (const auto& [key, value] : row.items()) {
+      if (std::ranges::find(keys, key) == keys.end()) keys.push_back(key);
+    }
+  }
+  return keys;
+}
+
+void append_table(std::string& out, const Document& rows, std::size_t indent) {
+  const std::vector<std::string> keys = keys_of(rows);
   std::vector<std::vector<std::string>> cells(1);
   for (const std::string& key : keys) cells[0].push_back(label_of(key));
   for (const Document& row : rows) {

@@ -38,6 +38,15 @@ TEST(DocumentTest, ListsOfWhatIsNotFlatAreBlocks) {
             "  n  2\n");
 }
 
+TEST(DocumentTest, ARowMayLackWhatOthersHave) {
+  const Document document = {{"rows", {{{"a", 1}}, {{"a", 2}, {"b", 3}}}}};
+  EXPECT_EQ(to_text(document),
+            "rows:\n"
+            "  a  b\n"
+            "  1  -\n"
+            "  2  3\n");
+}
+
 TEST(DocumentTest, ANameThatIsNoUtf8IsStillJson) {
   EXPECT_EQ(to_json(Document("a\xff")), "\"a\xef\xbf\xbd\"");
 }
