@@ -315,6 +315,26 @@ TEST_P(FileTest, OpenModesSayWhatMayBeThere) {
       directory());
 }
 
+TEST_P(FileTest, WhatIsOpenForReadingIsOnlyRead) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  enum class Change { kNone, kWrite };
+  constexpr auto kMain = [](Runtime runtime, std::string directory, Change change) -> Task<void> {
+    const std::string path = directory + "/f";
+    const AlignedBytes bytes(kBlock, 1);
+    {
+      CO_ASSERT_OK_ASSIGN(auto file, co_await runtime.files.open(path, OpenMode::kCreate));
+      CO_ASSERT_OK(co_await file->write(0, bytes.span(), Durability::kNone));
+    }
+    CO_ASSERT_OK_ASSIGN(auto file, co_await runtime.files.open(path, OpenMode::kReadOnly));
+    AlignedBytes back(kBlock);
+    CO_ASSERT_OK(co_await file->read(0, back.span()));
+    EXPECT_TRUE(back == bytes);
+    if (change == Change::kWrite) (void)co_await file->write(0, bytes.span(), Durability::kNone);
+  };
+  run(kMain, directory(), Change::kNone);
+  EXPECT_DEATH(run(kMain, directory(), Change::kWrite), "is only read");
+}
+
 TEST_P(FileTest, RenameReplacesWhatIsThere) {
   run(
       [](Runtime runtime, std::string directory) -> Task<void> {
