@@ -316,7 +316,6 @@ TEST_P(FileTest, OpenModesSayWhatMayBeThere) {
 }
 
 TEST_P(FileTest, WhatIsOpenForReadingIsOnlyRead) {
-  testing::FLAGS_gtest_death_test_style = "threadsafe";
   enum class Change { kNone, kWrite };
   constexpr auto kMain = [](Runtime runtime, std::string directory, Change change) -> Task<void> {
     const std::string path = directory + "/f";
@@ -332,6 +331,8 @@ TEST_P(FileTest, WhatIsOpenForReadingIsOnlyRead) {
     if (change == Change::kWrite) (void)co_await file->write(0, bytes.span(), Durability::kNone);
   };
   run(kMain, directory(), Change::kNone);
+  // A real one would leave its directory behind when it dies.
+  if (GetParam() == test::Backend::kUring) return;
   EXPECT_DEATH(run(kMain, directory(), Change::kWrite), "is only read");
 }
 
