@@ -29,7 +29,7 @@ constexpr std::size_t kSummaryCrcOffset = kMapSectorSize - 4;
 
 std::size_t offset_of(unsigned slot) {
   ASHLAR_CHECK_LT(slot, kEntriesPerPage);
-  return slot / kEntriesPerSector * kMapSectorSize + slot % kEntriesPerSector * kEntrySize;
+  return entry_offset(slot);
 }
 
 ByteSpan entry_at(ByteSpan page, unsigned slot) {

@@ -89,6 +89,11 @@ class MapSeed {
 
 // --- map pages -----------------------------------------------------------------------------------
 
+// Where in its page an entry stands.
+constexpr std::size_t entry_offset(unsigned slot) {
+  return slot / kEntriesPerSector * kMapSectorSize + slot % kEntriesPerSector * kEntrySize;
+}
+
 // Bit i: entry i does not match its checksum, or says what nothing writes.
 std::uint64_t damaged_entries(ByteSpan page, MapPageIndex index, const MapSeed& seed);
 // Bit i: entry i is zeros, as before anything was written there.

@@ -9,9 +9,6 @@
 namespace ashlar::engine {
 namespace {
 
-constexpr std::string_view kDataSuffix = "data";
-constexpr std::string_view kMapSuffix = "map";
-
 // Offsets in files are below 2^63.
 constexpr std::uint64_t kMostBlocks = (std::uint64_t{1} << 63) / kBytesPerBlock.value();
 
@@ -25,9 +22,12 @@ void check_range(BlockRange range) {
 
 }  // namespace
 
-std::string Layer::path_of(const std::string& directory, const LayerId& id,
-                           std::string_view suffix) {
-  return fmt::format("{}/{}-{}.{}", directory, id.creator, id.number, suffix);
+std::string Layer::data_name(const LayerId& id) {
+  return fmt::format("{}-{}.data", id.creator, id.number);
+}
+
+std::string Layer::map_name(const LayerId& id) {
+  return fmt::format("{}-{}.map", id.creator, id.number);
 }
 
 Layer::Layer(MapCache& cache, LayerOptions options, Files files, ByteCount data_size,
@@ -41,10 +41,9 @@ Layer::Layer(MapCache& cache, LayerOptions options, Files files, ByteCount data_
 Task<Result<Layer::Files>> Layer::open_files(FileSystem& files, const LayerOptions& options,
                                              OpenMode mode) {
   Files opened;
-  ASHLAR_CO_TRY_ASSIGN(
-      opened.data, co_await files.open(path_of(options.directory, options.id, kDataSuffix), mode));
-  ASHLAR_CO_TRY_ASSIGN(
-      opened.map, co_await files.open(path_of(options.directory, options.id, kMapSuffix), mode));
+  const std::string directory = options.directory + "/";
+  ASHLAR_CO_TRY_ASSIGN(opened.data, co_await files.open(directory + data_name(options.id), mode));
+  ASHLAR_CO_TRY_ASSIGN(opened.map, co_await files.open(directory + map_name(options.id), mode));
   co_return opened;
 }
 
@@ -73,8 +72,8 @@ Task<Result<std::unique_ptr<Layer>>> Layer::open(FileSystem& files, MapCache& ca
 }
 
 Task<Result<>> Layer::remove(FileSystem& files, std::string directory, LayerId id) {
-  for (const std::string_view suffix : {kMapSuffix, kDataSuffix}) {
-    const Result<> removed = co_await files.remove(path_of(directory, id, suffix));
+  for (const std::string& name : {map_name(id), data_name(id)}) {
+    const Result<> removed = co_await files.remove(fmt::format("{}/{}", directory, name));
     if (!removed.ok() && removed.error().code() != ErrorCode::kNotFound) co_return removed;
   }
   co_return co_await files.sync_directory(std::move(directory));

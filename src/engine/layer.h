@@ -63,6 +63,10 @@ class Layer {
   // Removes its files, as far as they are there; durable when it resolves.
   static Task<Result<>> remove(FileSystem& files, std::string directory, LayerId id);
 
+  // Names of its two files.
+  static std::string data_name(const LayerId& id);
+  static std::string map_name(const LayerId& id);
+
   const LayerId& id() const { return options_.id; }
   const VolumeUuid& volume() const { return options_.volume; }
   File& data() { return *data_; }
@@ -103,8 +107,6 @@ class Layer {
     std::unique_ptr<File> map;
   };
 
-  static std::string path_of(const std::string& directory, const LayerId& id,
-                             std::string_view suffix);
   static Task<Result<Files>> open_files(FileSystem& files, const LayerOptions& options,
                                         OpenMode mode);
   static Task<Result<>> empty_file(File& file);

@@ -110,38 +110,37 @@ Task<Result<std::optional<Batch>>> LogReader::read_successor(ChainPoint chain,
   co_return std::move(successor);
 }
 
-Task<Result<bool>> LogReader::payload_matches(const Batch& batch, const VolumeOf& volume_of) {
+Task<Result<std::optional<LogPosition>>> LogReader::bad_block_of(const Batch& batch,
+                                                                 const VolumeOf& volume_of) {
   for (const BatchRecord& record : batch.records) {
     if (record.checksums.empty()) continue;
     const std::optional<VolumeUuid> volume = volume_of(record.header.replica);
     if (!volume) continue;
     const BlockChecksum checksum(*volume);
     for (std::size_t i = 0; i < record.checksums.size(); ++i) {
-      const std::uint64_t offset = ring_.physical(record.payload + i * kBlockSize);
-      const Result<ByteSpan> block = co_await view(offset, kBlockSize);
+      const LogPosition position = record.payload + i * kBlockSize;
+      const Result<ByteSpan> block = co_await view(ring_.physical(position), kBlockSize);
       if (!block.ok()) {
-        if (is_unreadable(block.error())) co_return false;
+        if (is_unreadable(block.error())) co_return position;
         co_return block.error();
       }
       if (checksum.of(record.header.first_block + i, *block) != record.checksums[i]) {
-        co_return false;
+        co_return position;
       }
     }
   }
-  co_return true;
+  co_return std::nullopt;
 }
 
-Result<> LogReader::deliver_batch(const Batch& batch, const Deliver& deliver,
-                                  LogRecovery& recovery) {
+void LogReader::count_batch(const Batch& batch, LogRecovery& recovery) {
   ++recovery.batches;
   recovery.chain = batch.after();
+  recovery.durable_bound = std::max(recovery.durable_bound, batch.header.durable_up_to);
   for (const BatchRecord& record : batch.records) {
     if (record.header.type == RecordType::kSeal) continue;
     recovery.records_end = batch.end();
     ++recovery.records;
-    ASHLAR_TRY(deliver({record.header, record.payload, record.checksums, recovery.chain}));
   }
-  return {};
 }
 
 // Reads the rest of the ring, from the break on around to the break, for headers that say something
@@ -174,8 +173,8 @@ Task<Result<bool>> LogReader::has_attempt(LogPosition position) {
   co_return block.error();
 }
 
-Task<Result<LogRecovery>> LogReader::recover(LogCheckpoint checkpoint, const VolumeOf& volume_of,
-                                             const Deliver& deliver) {
+Task<Result<LogRecovery>> LogReader::scan(LogCheckpoint checkpoint, const VolumeOf& volume_of,
+                                          const SeeBatch& see) {
   window_size_ = 0;
   LogRecovery recovery{.chain = checkpoint.chain,
                        .next_generation = checkpoint.generation.next(),
@@ -188,10 +187,10 @@ Task<Result<LogRecovery>> LogReader::recover(LogCheckpoint checkpoint, const Vol
                          co_await read_successor(recovery.chain, checkpoint));
     // A lap is the most that can be there: more would be the same batches once again.
     if (!batch || batch->end() - checkpoint.chain.end > ring_.capacity()) break;
-    ASHLAR_CO_TRY_ASSIGN(const bool whole, co_await payload_matches(*batch, volume_of));
-    if (!whole) break;
-    recovery.durable_bound = std::max(recovery.durable_bound, batch->header.durable_up_to);
-    ASHLAR_CO_TRY(deliver_batch(*batch, deliver, recovery));
+    ASHLAR_CO_TRY_ASSIGN(recovery.bad_block, co_await bad_block_of(*batch, volume_of));
+    if (recovery.bad_block) break;
+    count_batch(*batch, recovery);
+    ASHLAR_CO_TRY(see(*batch));
     history.add(recovery.chain);
   }
   recovery.points = history.points();
@@ -206,7 +205,21 @@ Task<Result<LogRecovery>> LogReader::recover(LogCheckpoint checkpoint, const Vol
   ASHLAR_CO_TRY_ASSIGN(const bool at_lap,
                        co_await has_attempt(ring_.lap_start(recovery.chain.end)));
   if (at_end || at_lap) recovery.verdict = LogVerdict::kTornTail;
-  ASHLAR_CO_TRY(co_await file_.sync());
+  co_return recovery;
+}
+
+Task<Result<LogRecovery>> LogReader::recover(LogCheckpoint checkpoint, const VolumeOf& volume_of,
+                                             const Deliver& deliver) {
+  const SeeBatch see = [&deliver](const Batch& batch) -> Result<> {
+    const ChainPoint after = batch.after();
+    for (const BatchRecord& record : batch.records) {
+      if (record.header.type == RecordType::kSeal) continue;
+      ASHLAR_TRY(deliver({record.header, record.payload, record.checksums, after}));
+    }
+    return {};
+  };
+  ASHLAR_CO_TRY_ASSIGN(LogRecovery recovery, co_await scan(checkpoint, volume_of, see));
+  if (recovery.verdict != LogVerdict::kDamage) ASHLAR_CO_TRY(co_await file_.sync());
   co_return recovery;
 }
 

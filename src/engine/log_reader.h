@@ -70,6 +70,8 @@ struct LogRecovery {
   LogGeneration next_generation;
   LogPosition durable_bound;  // the greatest that was said; with kDamage above chain.end
   LogPosition records_end;    // of the last batch that is not a seal
+  // The chain ends at a batch whose header is whole: the first block of its payload that is not.
+  std::optional<LogPosition> bad_block;
   std::uint64_t batches = 0;
   std::uint64_t records = 0;
   // Ends of batches, from the checkpoint on; thinned as the writer thins them.
@@ -115,6 +117,12 @@ class LogReader {
 
   LogReader(File& file, Options options);
 
+  // Each whole batch of the chain, seals too.
+  using SeeBatch = std::function<Result<>(const Batch&)>;
+  // What recover() finds, for who only looks (a tool): nothing is synced. Both functions must live
+  // until it resolves.
+  Task<Result<LogRecovery>> scan(LogCheckpoint checkpoint, const VolumeOf& volume_of,
+                                 const SeeBatch& see);
   // Both functions must live until it resolves.
   Task<Result<LogRecovery>> recover(LogCheckpoint checkpoint, const VolumeOf& volume_of,
                                     const Deliver& deliver);
@@ -128,10 +136,12 @@ class LogReader {
   Task<Result<ByteSpan>> fill(std::uint64_t offset, std::size_t length);
   Task<Result<std::optional<Batch>>> read_header(LogPosition position);
   Task<Result<std::optional<Batch>>> read_successor(ChainPoint chain, LogCheckpoint checkpoint);
-  Task<Result<bool>> payload_matches(const Batch& batch, const VolumeOf& volume_of);
+  // The first block of its payload that does not match.
+  Task<Result<std::optional<LogPosition>>> bad_block_of(const Batch& batch,
+                                                        const VolumeOf& volume_of);
   Task<Result<>> look_behind(LogGeneration current, LogRecovery& recovery);
   Task<Result<bool>> has_attempt(LogPosition position);
-  static Result<> deliver_batch(const Batch& batch, const Deliver& deliver, LogRecovery& recovery);
+  static void count_batch(const Batch& batch, LogRecovery& recovery);
 
   File& file_;
   const Options options_;

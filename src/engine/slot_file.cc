@@ -1,7 +1,6 @@
 #include "engine/slot_file.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <span>
@@ -75,22 +74,6 @@ void encode_slot(const SlotFormat& format, std::uint64_t generation, ByteSpan bo
   ASHLAR_CHECK(!writer.failed());
   store_le32(out, kCrcOffset, slot_crc(writer.written()));
 }
-
-enum class SlotKind : std::uint8_t {
-  kWhole,
-  kZeros,       // never written
-  kLater,       // of a later version of the format; generation 0 when its CRC does not match
-  kForeign,     // another magic
-  kBroken,      // ours, and torn or damaged
-  kUnreadable,  // says the device
-};
-
-struct Slot {
-  SlotKind kind = SlotKind::kZeros;
-  std::uint64_t generation = 0;
-  std::vector<std::byte> body;
-  std::string why;  // it is not whole
-};
 
 // How much of the slot that begins with `block` is used; one block when that cannot be said.
 std::size_t used_blocks(const SlotFormat& format, ByteSpan block) {
@@ -219,24 +202,27 @@ Task<Result<std::unique_ptr<SlotFile>>> SlotFile::format(std::unique_ptr<File> f
   co_return slots;
 }
 
+Task<Result<SlotInspection>> SlotFile::inspect(File& file, SlotFormat format) {
+  check_format(format);
+  SlotInspection found;
+  for (std::size_t i = 0; i < 2; ++i) {
+    ASHLAR_CO_TRY_ASSIGN(found.slots[i], co_await read_slot(file, format, i * format.slot_size));
+  }
+  found.newest = newest_of(format, file.path(), found.slots);
+  co_return found;
+}
+
 Task<Result<std::unique_ptr<SlotFile>>> SlotFile::open(std::unique_ptr<File> file,
                                                        SlotFormat format) {
-  check_format(format);
   std::unique_ptr<SlotFile> opened(new SlotFile(std::move(file), format));
   File& disk = *opened->file_;
-  std::array<Slot, 2> slots;
-  for (std::size_t i = 0; i < 2; ++i) {
-    Result<Slot> slot = co_await read_slot(disk, format, i * format.slot_size);
-    if (!slot.ok()) co_return slot.error();
-    slots[i] = std::move(*slot);
-  }
-  const Result<std::size_t> newest = newest_of(format, disk.path(), slots);
-  if (!newest.ok()) co_return newest.error();
+  ASHLAR_CO_TRY_ASSIGN(SlotInspection found, co_await inspect(disk, format));
+  ASHLAR_CO_TRY_ASSIGN(const std::size_t newest, std::move(found.newest));
   ASHLAR_CO_TRY(co_await disk.sync());
-  const SlotKind other = slots[1 - *newest].kind;
-  opened->newest_ = *newest;
-  opened->generation_ = slots[*newest].generation;
-  opened->body_ = std::move(slots[*newest].body);
+  const SlotKind other = found.slots[1 - newest].kind;
+  opened->newest_ = newest;
+  opened->generation_ = found.slots[newest].generation;
+  opened->body_ = std::move(found.slots[newest].body);
   opened->degraded_ = other != SlotKind::kWhole && other != SlotKind::kZeros;
   co_return opened;
 }

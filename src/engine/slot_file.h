@@ -20,9 +20,11 @@
 // One owner; one store() at a time (checked). Belongs to its executor's thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -46,6 +48,28 @@ struct SlotFormat {
   constexpr std::size_t largest_body() const { return slot_size - kSlotHeaderSize; }
 };
 
+enum class SlotKind : std::uint8_t {
+  kWhole,
+  kZeros,       // never written
+  kLater,       // of a later version of the format; generation 0 when its CRC does not match
+  kForeign,     // another magic
+  kBroken,      // ours, and torn or damaged
+  kUnreadable,  // says the device
+};
+
+struct Slot {
+  SlotKind kind = SlotKind::kZeros;
+  std::uint64_t generation = 0;
+  std::vector<std::byte> body;
+  std::string why;  // it is not whole
+};
+
+// Both slots as they are, and which of them counts, or why none does.
+struct SlotInspection {
+  std::array<Slot, 2> slots;
+  Result<std::size_t> newest{std::size_t{0}};
+};
+
 class SlotFile {
  public:
   // Both keep `file`. `body` outlives the task.
@@ -56,6 +80,9 @@ class SlotFile {
   // unreadable slot is none of these. The file is not changed.
   static Task<Result<std::unique_ptr<SlotFile>>> open(std::unique_ptr<File> file,
                                                       SlotFormat format);
+
+  // For who only looks (a tool): reads and nothing else. An error is the device's.
+  static Task<Result<SlotInspection>> inspect(File& file, SlotFormat format);
 
   // At most largest_body() bytes; more is kResourceExhausted and changes nothing.
   Task<Result<>> store(std::vector<std::byte> body);

@@ -309,6 +309,31 @@ TEST(LogReader, ThePayloadOfAForgottenReplicaIsNotLookedAt) {
   EXPECT_EQ(recovery.records, 3u);
 }
 
+TEST(LogReader, AScanFindsWhatARecoveryFindsAndSyncsNothing) {
+  LogLab lab;
+  const std::vector<LogPosition> begins = fill_log(lab, 3);
+  flip(lab, begins[2].value() + kBlockSize, 3);
+  const LogRecovery recovered = lab.recover();
+  const std::uint64_t syncs = lab.file.syncs;
+  std::vector<LogPosition> seen;
+  LogRecovery scanned;
+  lab.run([](LogLab* l, LogRecovery* out, std::vector<LogPosition>* positions) -> Task<void> {
+    LogReader reader(l->file, {.store = l->options.store, .capacity = l->options.capacity});
+    const LogReader::VolumeOf volumes = [](const ReplicaUuid& r) { return volume_of(r); };
+    const LogReader::SeeBatch see = [positions](const Batch& batch) -> Result<> {
+      positions->push_back(batch.header.position);
+      return {};
+    };
+    *out = (co_await reader.scan({}, volumes, see)).value();
+  }(&lab, &scanned, &seen));
+  EXPECT_EQ(seen, std::vector(begins.begin(), begins.begin() + 2));
+  EXPECT_EQ(scanned.chain, recovered.chain);
+  EXPECT_EQ(scanned.verdict, recovered.verdict);
+  EXPECT_EQ(scanned.durable_bound, recovered.durable_bound);
+  EXPECT_EQ(scanned.bad_block, begins[2] + kBlockSize);
+  EXPECT_EQ(lab.file.syncs, syncs);
+}
+
 TEST(LogReader, AnotherStoresLogIsNotOurs) {
   LogLab lab;
   fill_log(lab, 3);

@@ -105,6 +105,23 @@ TEST_F(SlotFileTest, FormatWritesBothSlotsAndSyncs) {
   EXPECT_EQ(memory(*slots).syncs, 1u);
 }
 
+TEST_F(SlotFileTest, AnInspectionSaysWhatEachSlotIsAndSyncsNothing) {
+  Bytes bytes = file_after({body_of(1, 100), body_of(2, 100), body_of(3, 100)});
+  bytes[40] ^= std::byte{1};  // the newest
+  const auto file = file_with(std::move(bytes));
+  Result<SlotInspection> found = Error::aborted("did not run");
+  run([](Result<SlotInspection>* out, File* f) -> Task<void> {
+    *out = co_await SlotFile::inspect(*f, kFormat);
+  }(&found, file.get()));
+  ASSERT_TRUE(found.ok());
+  EXPECT_EQ(found->slots[0].kind, SlotKind::kBroken);
+  EXPECT_EQ(found->slots[0].why, "does not match its CRC");
+  EXPECT_EQ(found->slots[1].kind, SlotKind::kWhole);
+  EXPECT_EQ(found->slots[1].body, body_of(2, 100));
+  EXPECT_EQ(found->newest.value(), 1u);
+  EXPECT_EQ(file->syncs, 0u);
+}
+
 // Fixed for ever: a change of these bytes is a new format (L111).
 TEST_F(SlotFileTest, TheHeaderStaysAsItIs) {
   const Bytes file = file_after({{}, {std::byte{0xaa}, std::byte{0xbb}}});

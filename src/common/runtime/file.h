@@ -167,6 +167,7 @@ void FileAwaiter::await_suspend(std::coroutine_handle<Promise> caller) {
 }
 
 enum class OpenMode : std::uint8_t {
+  kReadOnly,   // as kExisting; it is only read (checked): for who looks at what others own
   kExisting,   // kNotFound when it is not there
   kCreateNew,  // kAlreadyExists when it is there
   kCreate,     // either

@@ -293,6 +293,7 @@ TEST_P(FileTest, OpenModesSayWhatMayBeThere) {
       [](Runtime runtime, std::string directory) -> Task<void> {
         const std::string path = directory + "/f";
         EXPECT_EQ(outcome_of(co_await runtime.files.open(path, OpenMode::kExisting)), "NOT_FOUND");
+        EXPECT_EQ(outcome_of(co_await runtime.files.open(path, OpenMode::kReadOnly)), "NOT_FOUND");
         const AlignedBytes bytes(kBlock, 1);
         {
           CO_ASSERT_OK_ASSIGN(auto file, co_await runtime.files.open(path, OpenMode::kCreateNew));
@@ -301,7 +302,7 @@ TEST_P(FileTest, OpenModesSayWhatMayBeThere) {
         }
         EXPECT_EQ(outcome_of(co_await runtime.files.open(path, OpenMode::kCreateNew)),
                   "ALREADY_EXISTS");
-        for (const OpenMode mode : {OpenMode::kExisting, OpenMode::kCreate}) {
+        for (const OpenMode mode : {OpenMode::kReadOnly, OpenMode::kExisting, OpenMode::kCreate}) {
           CO_ASSERT_OK_ASSIGN(auto file, co_await runtime.files.open(path, mode));
           CO_ASSERT_OK_ASSIGN(const ByteCount size, co_await file->size());
           EXPECT_EQ(size, ByteCount(kBlock)) << "opening does not empty a file";
@@ -312,6 +313,27 @@ TEST_P(FileTest, OpenModesSayWhatMayBeThere) {
                   "NOT_FOUND");
       },
       directory());
+}
+
+TEST_P(FileTest, WhatIsOpenForReadingIsOnlyRead) {
+  enum class Change { kNone, kWrite };
+  constexpr auto kMain = [](Runtime runtime, std::string directory, Change change) -> Task<void> {
+    const std::string path = directory + "/f";
+    const AlignedBytes bytes(kBlock, 1);
+    {
+      CO_ASSERT_OK_ASSIGN(auto file, co_await runtime.files.open(path, OpenMode::kCreate));
+      CO_ASSERT_OK(co_await file->write(0, bytes.span(), Durability::kNone));
+    }
+    CO_ASSERT_OK_ASSIGN(auto file, co_await runtime.files.open(path, OpenMode::kReadOnly));
+    AlignedBytes back(kBlock);
+    CO_ASSERT_OK(co_await file->read(0, back.span()));
+    EXPECT_TRUE(back == bytes);
+    if (change == Change::kWrite) (void)co_await file->write(0, bytes.span(), Durability::kNone);
+  };
+  run(kMain, directory(), Change::kNone);
+  // A real one would leave its directory behind when it dies.
+  if (GetParam() == test::Backend::kUring) return;
+  EXPECT_DEATH(run(kMain, directory(), Change::kWrite), "is only read");
 }
 
 TEST_P(FileTest, RenameReplacesWhatIsThere) {

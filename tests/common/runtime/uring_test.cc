@@ -468,7 +468,8 @@ TEST(RingTest, ASubmissionRefusedWithinDispatchCompletesNothingTwice) {
 TEST_F(UringTest, AFailedSyncOfPartOfAWriteFailsTheWrite) {
   constexpr auto kMain = [](Reactor& reactor) -> Task<void> {
     // /dev/null takes every write and knows no fsync.
-    UringFile file(reactor, "/dev/null", ::open("/dev/null", O_RDWR | O_CLOEXEC));
+    UringFile file(reactor, "/dev/null", ::open("/dev/null", O_RDWR | O_CLOEXEC),
+                   OpenMode::kExisting);
     test::AlignedBytes bytes(kDiskAlignment);
     // More slices than one call takes (IOV_MAX is 1024), so two linked pairs.
     const std::vector<ConstIoSlice> slices(1500, ConstIoSlice(bytes.span()));

@@ -102,7 +102,8 @@ Result<SimDisk::InodeRef> SimDisk::open(std::string_view path, OpenMode mode) {
     if (entry->second->is_directory()) return Error::from_errno(EISDIR, path);
     return entry->second;
   }
-  if (mode == OpenMode::kExisting) return Error::from_errno(ENOENT, path);
+  const bool may_create = mode == OpenMode::kCreateNew || mode == OpenMode::kCreate;
+  if (!may_create) return Error::from_errno(ENOENT, path);
   InodeRef inode = make_inode(false);
   place.directory->entries[place.name] = inode;
   record({.number = 0, .directory = place.directory, .name = place.name, .target = inode});

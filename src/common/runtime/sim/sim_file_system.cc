@@ -44,8 +44,11 @@ class DiskDelay final : public Operation, private SimEvent {
 
 class SimFile final : public File {
  public:
-  SimFile(SimDisk& disk, std::string path, SimDisk::InodeRef inode)
-      : File(std::move(path)), disk_(disk), inode_(std::move(inode)) {}
+  SimFile(SimDisk& disk, std::string path, SimDisk::InodeRef inode, OpenMode mode)
+      : File(std::move(path)),
+        disk_(disk),
+        inode_(std::move(inode)),
+        read_only_(mode == OpenMode::kReadOnly) {}
   ~SimFile() override {
     if (has_lock_) inode_->locked = false;
   }
@@ -57,6 +60,7 @@ class SimFile final : public File {
   }
 
   Task<Result<>> resize(ByteCount size) override {
+    ASHLAR_CHECK(!read_only_, "{} is only read", path());
     co_await DiskDelay(disk_, disk_.name_latency());
     if (disk_.is_destroyed()) co_return lost();
     if (size.value() % kDiskAlignment != 0) {
@@ -84,13 +88,18 @@ class SimFile final : public File {
   }
 
  protected:
-  void submit(FileOperation& operation) override { disk_.submit(operation, inode_); }
+  void submit(FileOperation& operation) override {
+    ASHLAR_CHECK(!read_only_ || operation.kind() == FileOperation::Kind::kRead, "{} is only read",
+                 path());
+    disk_.submit(operation, inode_);
+  }
 
  private:
   Error lost() const { return Error::from_errno(EIO, path()); }
 
   SimDisk& disk_;
   const SimDisk::InodeRef inode_;
+  const bool read_only_;
   bool has_lock_ = false;
 };
 
@@ -99,7 +108,7 @@ class SimFile final : public File {
 Task<Result<std::unique_ptr<File>>> SimFileSystem::open(std::string path, OpenMode mode) {
   co_await DiskDelay(disk_, disk_.name_latency());
   ASHLAR_CO_TRY_ASSIGN(SimDisk::InodeRef inode, disk_.open(path, mode));
-  co_return std::make_unique<SimFile>(disk_, std::move(path), std::move(inode));
+  co_return std::make_unique<SimFile>(disk_, std::move(path), std::move(inode), mode);
 }
 
 Task<Result<>> SimFileSystem::remove(std::string path) {

@@ -30,8 +30,9 @@ Result<> done_or_errno(int status, std::string_view verb, const std::string& pat
 }
 
 Result<int> open_file(const std::string& path, OpenMode mode) {
-  int flags = O_RDWR | O_DIRECT | O_CLOEXEC;
-  if (mode != OpenMode::kExisting) flags |= O_CREAT;
+  const bool may_create = mode == OpenMode::kCreateNew || mode == OpenMode::kCreate;
+  int flags = (mode == OpenMode::kReadOnly ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC;
+  if (may_create) flags |= O_CREAT;
   if (mode == OpenMode::kCreateNew) flags |= O_EXCL;
   const int fd = ::open(path.c_str(), flags, kFileMode);
   if (fd >= 0) return fd;
@@ -91,7 +92,7 @@ Result<> sync_directory_now(const std::string& path) {
 Task<Result<std::unique_ptr<File>>> UringFileSystem::open(std::string path, OpenMode mode) {
   Result<int> fd = co_await reactor_.offload().run([&path, mode] { return open_file(path, mode); });
   if (!fd.ok()) co_return std::move(fd).error();
-  co_return std::make_unique<UringFile>(reactor_, std::move(path), *fd);
+  co_return std::make_unique<UringFile>(reactor_, std::move(path), *fd, mode);
 }
 
 Task<Result<>> UringFileSystem::remove(std::string path) {
@@ -135,8 +136,12 @@ Task<Result<FileSystemSpace>> UringFileSystem::space(std::string path) {
   });
 }
 
-UringFile::UringFile(Reactor& reactor, std::string path, int fd)
-    : File(std::move(path)), ring_(reactor.ring()), offload_(reactor.offload()), fd_(fd) {}
+UringFile::UringFile(Reactor& reactor, std::string path, int fd, OpenMode mode)
+    : File(std::move(path)),
+      ring_(reactor.ring()),
+      offload_(reactor.offload()),
+      fd_(fd),
+      read_only_(mode == OpenMode::kReadOnly) {}
 
 UringFile::~UringFile() {
   ASHLAR_CHECK(in_flight_ == 0, "{} closed with {} operations in flight", path(), in_flight_);
@@ -152,6 +157,7 @@ Task<Result<ByteCount>> UringFile::size() {
 }
 
 Task<Result<>> UringFile::resize(ByteCount size) {
+  ASHLAR_CHECK(!read_only_, "{} is only read", path());
   if (size.value() % kDiskAlignment != 0) {
     co_return Error::invalid_argument("resizing {} to {}, which is no multiple of {}", path(),
                                       size.value(), kDiskAlignment);
@@ -180,6 +186,8 @@ Task<Result<>> UringFile::lock() {
 }
 
 void UringFile::submit(FileOperation& operation) {
+  ASHLAR_CHECK(!read_only_ || operation.kind() == FileOperation::Kind::kRead, "{} is only read",
+               path());
   operation.begin(*this);
   operation.backend_progress = 0;
   operation.backend_result = 0;

@@ -32,7 +32,7 @@ class UringFileSystem final : public FileSystem {
 
 class UringFile final : public File, private CompletionBackend {
  public:
-  UringFile(Reactor& reactor, std::string path, int fd);
+  UringFile(Reactor& reactor, std::string path, int fd, OpenMode mode);
   ~UringFile() override;
 
   Task<Result<ByteCount>> size() override;
@@ -53,6 +53,7 @@ class UringFile final : public File, private CompletionBackend {
   Ring& ring_;
   Offload& offload_;
   int fd_;
+  const bool read_only_;
   unsigned in_flight_ = 0;
 };
 
