@@ -21,8 +21,24 @@ TEST(EngineModel, TheEngineKeepsItsPromisesOver300Seeds) {
     steps += verdict.steps;
   }
   const std::string seen = fmt::format("steps {}, {}", steps, sum.to_string());
-  fmt::print("{}\n", seen);
   RecordProperty("seen", seen);
+  // Floors under half of what was measured, to notice when a path is no longer taken.
+  EXPECT_GT(steps, 1'000'000u) << seen;
+  EXPECT_GT(sum.kills, 100u) << seen;
+  EXPECT_GT(sum.power_failures, 300u) << seen;
+  EXPECT_GT(sum.crashes_in_recovery, 200u) << seen;
+  EXPECT_GT(sum.torn_tails, 10u) << seen;
+  EXPECT_GT(sum.laps, 500u) << seen;
+  EXPECT_GT(sum.moved, 500u) << seen;
+  EXPECT_GT(sum.retried_reads, 100u) << seen;
+  EXPECT_GT(sum.log_reads, 1000u) << seen;
+  EXPECT_GT(sum.flush_log_bytes, 10'000'000u) << seen;
+  EXPECT_GT(sum.map_misses, 10'000u) << seen;
+  EXPECT_GT(sum.rotations, 3000u) << seen;
+  EXPECT_GT(sum.merges, 1000u) << seen;
+  EXPECT_GT(sum.refused, 100u) << seen;
+  EXPECT_GT(sum.cuts, 200u) << seen;
+  EXPECT_GT(sum.unflushed_lost, 50u) << seen;
 }
 
 TEST(EngineModel, TheSameSeedIsTheSameRun) {
