@@ -224,10 +224,11 @@ TEST(LogReserve, ACopyThatFindsTheWholeLogFullGoesFirstWhenSpaceIsReleased) {
     CO_ASSERT_OK_ASSIGN(const Kept first, co_await append_kept(l, writer, 1, 40));
     TaskScope scope(co_await this_task());
     co_await fill_up(&l, &writer, &scope);
+    const std::size_t waiting = writer.waiting();
     scope.spawn([](LogLab* lab, LogWriter* w, const TestRecord* record) -> Task<void> {
       CO_ASSERT_OK(co_await append_again(*lab, *w, 1, *record));
     }(&l, &writer, &first.record));
-    co_await test::yield_until([&] { return writer.waiting() == 2; });
+    co_await test::yield_until([&] { return writer.waiting() == waiting + 1; });
     writer.release_up_to(first.place.after.end);
     co_await test::yield_until([&] { return l.sequences[1].written.size() == 2; });
     writer.release_up_to(writer.durable_end());
@@ -243,12 +244,13 @@ TEST(LogCopy, OneThatWaitedIsRefusedWhenItsRecordWasDroppedMeanwhile) {
     CO_ASSERT_OK_ASSIGN(const Kept first, co_await append_kept(l, writer, 1, 40));
     TaskScope scope(co_await this_task());
     co_await fill_up(&l, &writer, &scope);
+    const std::size_t waiting = writer.waiting();
     std::string outcome;
     scope.spawn(
         [](LogLab* lab, LogWriter* w, const TestRecord* record, std::string* out) -> Task<void> {
           *out = test::outcome_of(co_await append_again(*lab, *w, 1, *record));
         }(&l, &writer, &first.record, &outcome));
-    co_await test::yield_until([&] { return writer.waiting() == 2; });
+    co_await test::yield_until([&] { return writer.waiting() == waiting + 1; });
     l.sequences[1].last_lsn = Lsn(0);  // what a cut that went before it leaves
     writer.release_up_to(first.place.after.end);
     (co_await scope.join()).value();
