@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::string_view kNewSuffix = ".new";
 constexpr std::string_view kDeletingSuffix = ".deleting";
+// So long after the last write the memory that a load left behind goes back.
+constexpr Duration kPoolPatience = 30s;
 // Between two attempts when the disk is full.
 constexpr Duration kSpaceRetry = 1s;
 
@@ -454,8 +456,13 @@ Task<Result<>> Store::flush_loop() {
 }
 
 Task<Result<>> Store::wait_for_work() {
-  if (!shared_.dirty.is_set()) shared_.pool.trim();
-  ASHLAR_CO_TRY(co_await shared_.dirty.wait());
+  const Result<> soon =
+      co_await with_timeout(runtime_.clock, kPoolPatience, wait_for(shared_.dirty));
+  if (!soon.ok()) {
+    if (soon.error().code() != ErrorCode::kDeadlineExceeded) co_return soon;
+    shared_.pool.trim();
+    ASHLAR_CO_TRY(co_await shared_.dirty.wait());
+  }
   const Result<> urgent =
       co_await with_timeout(runtime_.clock, options_.flush_delay, wait_for(shared_.urgent));
   if (!urgent.ok() && urgent.error().code() != ErrorCode::kDeadlineExceeded) co_return urgent;

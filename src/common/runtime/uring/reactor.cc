@@ -15,7 +15,7 @@ namespace ashlar::uring {
 namespace {
 
 // Coroutines resumed between two looks at the ring, so that a long queue does not starve I/O.
-constexpr int kResumptionsPerTurn = 256;
+constexpr int kResumptionsPerTurn = 16;
 
 Duration read_clock(clockid_t clock) {
   timespec time{};
