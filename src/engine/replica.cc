@@ -251,6 +251,8 @@ Task<Result<Lsn>> Replica::append_and_commit(RecordHeader header,
   const std::size_t length = payload.size();
   const Result<Lsn> lsn = co_await append(header, checksums, std::move(payload));
   if (!lsn.ok()) co_return lsn.error();
+  // In a buffered store nobody else would make it durable soon.
+  if (rule_ == CommitRule::kDurable) ASHLAR_CO_TRY(co_await durable(*lsn));
   ASHLAR_CO_TRY(co_await commit_of(*lsn, header.epoch));
   shared_.metrics.append_seconds.observe(shared_.clock.now() - begin);
   shared_.metrics.append_bytes.observe(ByteCount(length));
