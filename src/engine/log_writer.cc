@@ -62,6 +62,10 @@ Result<> cuts(const RecordSequence& sequence, const RecordHeader& truncation) {
 
 Result<> check_order(LogWriter::AppendKind kind, const RecordSequence& sequence,
                      const RecordHeader& record) {
+  if (kind != LogWriter::AppendKind::kAgain && record.epoch < sequence.least_epoch) {
+    return Error::aborted("epoch {} is over: replica {} has promised epoch {}", record.epoch,
+                          sequence.replica, sequence.least_epoch);
+  }
   switch (kind) {
     case LogWriter::AppendKind::kNew:
       return follows(sequence, record);

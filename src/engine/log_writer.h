@@ -128,6 +128,8 @@ class RecordSequence {
   const ReplicaUuid replica;
   Lsn last_lsn;
   Epoch last_epoch;
+  // Of new records and cuts: a promise binds those that wait for their turn, too.
+  Epoch least_epoch;
 
  protected:
   ~RecordSequence() = default;

@@ -78,6 +78,7 @@ Replica::Replica(StoreShared& shared, std::string path, std::unique_ptr<SlotFile
       stable_(state_.flushed) {
   last_lsn = state_.flushed;
   last_epoch = state_.flushed_epoch;
+  least_epoch = state_.promised;
   refresh_size();
 }
 

@@ -113,6 +113,7 @@ Task<Result<>> Replica::store_state(ReplicaState next, Chain layers) {
   for (const LayerState& layer : state_.layers) shared_.layers.drop_reference(layer.id);
   state_ = std::move(next);
   layers_ = std::move(layers);
+  least_epoch = state_.promised;
   head_chain_ = chain_of(state_.head);
   refresh_size();
   co_return Result<>();
