@@ -308,16 +308,23 @@ Task<Result<Lsn>> Replica::write_bytes(std::uint64_t offset, ByteSpan bytes) {
 Task<Result<Lsn>> Replica::write_whole_blocks(std::uint64_t offset, ByteSpan bytes, Epoch& epoch) {
   const Result<Mutex::Guard> turn = co_await whole_blocks_.lock();
   if (!turn.ok()) co_return turn.error();
-  const PlacingGate gate(placing_is_open_, placing_opened_);
-  while (placing_ > 0) {
-    none_placing_.reset();
-    ASHLAR_CO_TRY(co_await none_placing_.wait());
-  }
+  std::optional<PlacingGate> gate;
+  do {
+    // With the gate open: what makes a revert stable may have to be appended first.
+    gate.reset();
+    while (has_revert()) ASHLAR_CO_TRY(co_await flush_further());
+    gate.emplace(placing_is_open_, placing_opened_);
+    while (placing_ > 0) {
+      none_placing_.reset();
+      ASHLAR_CO_TRY(co_await none_placing_.wait());
+    }
+  } while (has_revert());
+  const Lsn follows = last_lsn;
+  const Epoch follows_epoch = last_epoch;
   const std::uint64_t begin = align_down(offset, kBlockSize);
   const std::uint64_t end = align_up(offset + bytes.size(), kBlockSize);
   const BlockRange blocks{BlockIndex(begin / kBlockSize), (end - begin) / kBlockSize};
   ASHLAR_CO_TRY(check_range(blocks));
-  ASHLAR_CO_TRY(co_await pass_reverts());
   ASHLAR_CO_TRY_ASSIGN(Buffer payload, shared_.pool.allocate(ByteCount(end - begin)));
   const bool first_is_partial = offset > begin;
   const bool last_is_partial = offset + bytes.size() < end;
@@ -336,6 +343,9 @@ Task<Result<Lsn>> Replica::write_whole_blocks(std::uint64_t offset, ByteSpan byt
   for (std::uint64_t i = 0; i < blocks.count; ++i) {
     const ByteSpan block = ByteSpan(payload.bytes()).subspan(i * kBlockSize, kBlockSize);
     checksums.push_back(checksum_.of(blocks.first + i, block));
+  }
+  if (last_lsn != follows || last_epoch != follows_epoch) {
+    co_return Error::aborted("what the write of a part of a block followed was dropped");
   }
   epoch = current_epoch();
   const RecordHeader header{.type = RecordType::kWrite,

@@ -332,7 +332,6 @@ class Replica final : public RecordSequence {
   Result<> usable() const;
   Result<> check_range(BlockRange blocks) const;
   Result<> check_append(const RecordHeader& header) const;
-  Result<> check_control(const RecordHeader& header, ByteSpan payload) const;
   bool admits_at_once(const RecordHeader& header) const;
   Duration delay_of(const RecordHeader& header) const;
   bool holds_too_much() const;
@@ -363,6 +362,8 @@ class Replica final : public RecordSequence {
   // replica_read.cc
   enum class ReadView : std::uint8_t { kCommitted, kNewest };
   Task<Result<Buffer>> read_range(BlockRange blocks, ReadView view);
+  Task<Result<Buffer>> read_pieces(BlockRange blocks, const std::vector<ReadPiece>& pieces,
+                                   ChainRef chain);
   Result<std::vector<ReadPiece>> pieces_of(BlockRange blocks, Lsn& newest);
   Result<> verify(BlockIndex first, ByteSpan bytes, std::span<const std::uint32_t> checksums) const;
   Task<Result<>> read_from_log(const ReadPiece& piece, MutableByteSpan into);
@@ -386,7 +387,6 @@ class Replica final : public RecordSequence {
   Task<Result<>> load_controls();
   Task<Result<>> flush_further();
   bool has_revert() const;
-  Task<Result<>> pass_reverts();
   Task<Result<>> materialize(SnapshotUuid uuid);
 
   // replica_layers.cc

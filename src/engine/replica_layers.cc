@@ -330,21 +330,27 @@ Task<Result<std::optional<ChunkView>>> Replica::view_of(const Chain& chain, Chun
 Task<Result<std::optional<ChunkView>>> Replica::next_changed(std::optional<SnapshotUuid> at,
                                                              Lsn since, ChunkIndex from) {
   ASHLAR_CO_TRY(usable());
-  ChainRef chain = head_chain_;
-  if (at) {
-    const std::optional<std::uint32_t> layer = layer_of(*at);
-    if (!layer) co_return Error::not_found("volume {} has no snapshot {} yet", volume(), *at);
-    chain = chain_of(*layer);
-  }
   while (true) {
+    ChainRef chain = head_chain_;
+    const ChainRef head = chain;
+    if (at) {
+      const std::optional<std::uint32_t> layer = layer_of(*at);
+      if (!layer) co_return Error::not_found("volume {} has no snapshot {} yet", volume(), *at);
+      chain = chain_of(*layer);
+    }
     std::optional<ChunkIndex> next;
     for (const std::shared_ptr<Layer>& layer : *chain) {
       ASHLAR_CO_TRY_ASSIGN(const std::optional<MappedChunk> chunk,
                            co_await layer->next_chunk(from));
       if (chunk && (!next || chunk->chunk < *next)) next = chunk->chunk;
     }
+    std::optional<ChunkView> view;
+    if (next) {
+      ASHLAR_CO_TRY_ASSIGN(view, co_await view_of(*chain, *next));
+    }
+    // A layer that a merge has taken out of the chain shows again what others have hidden since.
+    if (head_chain_ != head) continue;
     if (!next) co_return std::nullopt;
-    ASHLAR_CO_TRY_ASSIGN(std::optional<ChunkView> view, co_await view_of(*chain, *next));
     if (view->last_lsn > since) co_return view;
     from = next->next();
   }
