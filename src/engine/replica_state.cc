@@ -114,7 +114,9 @@ Task<Result<>> Replica::store_state(ReplicaState next, Chain layers) {
   state_ = std::move(next);
   layers_ = std::move(layers);
   least_epoch = state_.promised;
-  head_chain_ = chain_of(state_.head);
+  // The same chain stays the same object: reads go by it.
+  ChainRef head = chain_of(state_.head);
+  if (*head != *head_chain_) head_chain_ = std::move(head);
   refresh_size();
   co_return Result<>();
 }
