@@ -359,6 +359,25 @@ Task<Result<>> LogWriter::sync() {
   co_return Result<>();
 }
 
+// Of a batch that gathers or is on its way. They end in any order when the log fails.
+std::shared_ptr<BatchOutcome> LogWriter::pending_outcome() const {
+  for (const Flight& flight : flights_) {
+    if (flight.state != Flight::State::kFree) return flight.batch.outcome;
+  }
+  return next_.outcome;
+}
+
+Task<Result<>> LogWriter::settle() {
+  // Those that begin meanwhile come behind `end`.
+  const LogPosition end = head();
+  while (!failure_ ? chain_.end < end : in_flight_ > 0) {
+    const std::shared_ptr<BatchOutcome> pending = pending_outcome();
+    ASHLAR_CHECK(pending != nullptr, "the log is written to {}, not to {}", chain_.end, end);
+    ASHLAR_CO_TRY(co_await pending->over.wait());
+  }
+  co_return Result<>();
+}
+
 std::optional<ChainPoint> LogWriter::checkpoint_at(LogPosition needed) const {
   return history_.last_up_to(std::min(needed, durable_));
 }

@@ -444,12 +444,16 @@ Task<Result<>> Replica::durable(Lsn lsn) {
   ASHLAR_CO_TRY(co_await written_.wait(lsn));
   if (lsn <= durable_.value()) co_return Result<>();
   const Lsn target = written_.value();
+  const std::optional<Epoch> epoch = epoch_of(target);
   const Result<> synced = co_await shared_.log->sync();
   if (!synced.ok()) {
+    // Who does not wait any more has learnt nothing of the log.
+    if (synced.error().code() == ErrorCode::kCancelled) co_return synced;
     fail(FaultCause::kLogWrite, synced.error());
     co_return usable();
   }
-  note_durable(target);
+  note_durable(target, epoch);
+  if (lsn > durable_.value()) co_return Error::aborted("record {} was dropped", lsn);
   co_return Result<>();
 }
 
@@ -554,7 +558,9 @@ void Replica::on_failed(const RecordHeader& /*record*/, const Error& error) {
   fail(FaultCause::kLogWrite, error);
 }
 
-void Replica::note_durable(Lsn lsn) {
+void Replica::note_durable(Lsn lsn, std::optional<Epoch> epoch) {
+  // A cut meanwhile may have given the LSN to a record that the sync has not seen.
+  if (lsn > last_lsn || epoch_of(lsn) != epoch) return;
   durable_.advance(std::min(lsn, written_.value()));
   apply_rule();
 }
@@ -600,7 +606,11 @@ Task<Result<>> Replica::truncate_after(Epoch epoch, Lsn kept) {
     co_return Error::failed_precondition("replica {} has appends that wait for their place",
                                          uuid());
   }
-  if (kept == last_lsn) co_return Result<>();
+  if (kept == last_lsn) {
+    // An earlier call that was cancelled may have cut, and not waited.
+    ASHLAR_CO_TRY(co_await shared_.log->settle());
+    co_return co_await shared_.log->sync();
+  }
   const Epoch kept_epoch = epoch_of(kept).value_or(state_.flushed_epoch);
   const PlacingCount count(placing_, none_placing_);
   const Result<LogTicket> ticket =

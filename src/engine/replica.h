@@ -268,8 +268,8 @@ class Replica final : public RecordSequence {
   Result<> recover(const RecoveredRecord& record);
   Task<Result<>> finish_recovery();
   bool has_unflushed() const { return state_.flushed < last_lsn; }
-  // The log was synced when records up to `lsn` were written.
-  void note_durable(Lsn lsn);
+  // The log was synced when records up to `lsn`, which is of `epoch`, were written.
+  void note_durable(Lsn lsn, std::optional<Epoch> epoch);
 
   bool has_work() const;
   // Flushes up to the stable LSN or the next snapshot.

@@ -448,7 +448,8 @@ Task<Result<>> Store::flush_loop() {
     if (*flushed) continue;
     // The disk is full. What was accepted is in the log; it is tried again.
     ASHLAR_CO_TRY(co_await sleep_for(runtime_.clock, kSpaceRetry));
-    ASHLAR_CO_TRY(co_await space_.refresh());
+    // Not knowing is no reason to stop flushing for good.
+    (void)co_await space_.refresh();
     shared_.dirty.set();
     shared_.urgent.set();
   }
@@ -496,17 +497,23 @@ Task<Result<>> Store::sync_buffered() {
   if (options_.durability == LogDurability::kDurable || shared_.log->failure()) {
     co_return Result<>();
   }
-  std::vector<std::pair<ReplicaUuid, Lsn>> written;
+  struct Written {
+    ReplicaUuid replica;
+    Lsn lsn;
+    std::optional<Epoch> epoch;
+  };
+  std::vector<Written> written;
   for (Replica* replica : replicas()) {
     if (replica->durable_lsn() < replica->written_lsn()) {
-      written.emplace_back(replica->uuid(), replica->written_lsn());
+      const Lsn lsn = replica->written_lsn();
+      written.push_back({replica->uuid(), lsn, replica->epoch_of(lsn)});
     }
   }
   if (written.empty()) co_return Result<>();
   const Result<> synced = co_await shared_.log->sync();
   if (!synced.ok()) co_return Result<>();  // the log's own failure tells the replicas
-  for (const auto& [uuid, lsn] : written) {
-    if (Replica* replica = find(uuid); replica != nullptr) replica->note_durable(lsn);
+  for (const auto& [uuid, lsn, epoch] : written) {
+    if (Replica* replica = find(uuid); replica != nullptr) replica->note_durable(lsn, epoch);
   }
   co_return Result<>();
 }
