@@ -408,7 +408,11 @@ Task<Result<Lsn>> Replica::append_snapshot_record(RecordType type, SnapshotPaylo
 
 Task<Result<Lsn>> Replica::snapshot(SnapshotUuid uuid, WallTime created) {
   if (uuid.is_nil()) co_return Error::invalid_argument("a snapshot needs a uuid");
-  if (knows_snapshot(uuid)) {
+  // One that was deleted keeps its name until its layer is gone.
+  const bool is_deleted = std::any_of(
+      state_.layers.begin(), state_.layers.end(),
+      [uuid](const LayerState& layer) { return layer.snapshot && layer.snapshot->uuid == uuid; });
+  if (knows_snapshot(uuid) || is_deleted) {
     co_return Error::already_exists("snapshot {} of volume {} exists", uuid, volume());
   }
   if (snapshots().size() >= kMostSnapshots) {

@@ -116,6 +116,12 @@ Task<Result<>> Replica::rotate(ReplicaState& state, Chain& layers, Control contr
   const Lsn lsn = control.header.lsn;
   const std::uint32_t old_head = state.head;
   if (control.header.type == RecordType::kSnapshot) {
+    // Asked for twice at the same time: on every replica alike once is enough.
+    const bool is_known =
+        std::any_of(state.layers.begin(), state.layers.end(), [&](const LayerState& layer) {
+          return layer.snapshot && layer.snapshot->uuid == named.uuid;
+        });
+    if (is_known) co_return Result<>();
     state.layers[old_head].snapshot = {.uuid = named.uuid, .lsn = lsn, .created = named.created};
     co_return co_await push_layer(state, layers, old_head, lsn);
   }
@@ -406,7 +412,7 @@ Task<Result<>> Replica::begin_install(Epoch epoch, Lsn base) {
   const Result<Mutex::Guard> guard = co_await state_lock_.lock();
   if (!guard.ok()) co_return guard.error();
   ASHLAR_CO_TRY(usable());
-  if (state_.flushed != last_lsn || base < last_lsn) {
+  if (state_.flushed != last_lsn || base < last_lsn || placing_ > 0) {
     co_return Error::failed_precondition(
         "replica {} has records up to {}, flushed are {}: a copy as of {} cannot begin", uuid(),
         last_lsn, state_.flushed, base);

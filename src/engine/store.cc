@@ -350,6 +350,8 @@ Task<Result<Replica*>> Store::create_replica(ReplicaSpec spec) {
 
 Task<Result<Replica*>> Store::clone_replica(Replica& parent, SnapshotUuid snapshot,
                                             ReplicaSpec spec) {
+  // It may take long: nobody else's creation or deletion should wait for it.
+  ASHLAR_CO_TRY(co_await parent.materialize(snapshot));
   const Result<Mutex::Guard> guard = co_await names_lock_.lock();
   if (!guard.ok()) co_return guard.error();
   spec.size_blocks = parent.size_blocks();
