@@ -163,6 +163,7 @@ class Bench {
   }
 
   void with_store(StoreOptions options, const Body& body);
+  Task<Result<>> run_body(Runtime runtime, StoreOptions options, const Body& body);
   void format_store(const StoreOptions& options);
   void prewrite_peer();
   double fio(std::string pattern, std::uint64_t block, int depth, bool dsync);
@@ -172,9 +173,9 @@ class Bench {
   Task<Result<>> volumes(Runtime runtime, BufferPool& pool, Store& store);
   Task<Result<>> buffered(Runtime runtime, BufferPool& pool, Store& store);
   Task<Result<>> long_blocks(Runtime runtime, BufferPool& pool, Store& store);
-  Task<Result<>> random_reads(Runtime runtime, BufferPool& pool, Store& store);
   Task<Result<>> sustained(Runtime runtime, BufferPool& pool, Store& store);
   void recovery();
+  Task<Result<>> note_recovery(Runtime runtime, BufferPool& pool, Store& store);
   void add(const std::string& name, const Figures& figures) {
     report_.add(name + "_per_s", figures.per_second());
   }
@@ -182,6 +183,7 @@ class Bench {
   const BenchOptions options_;
   BenchReport report_;
   const std::string directory_;
+  std::chrono::steady_clock::time_point open_began_;
 };
 
 std::unique_ptr<uring::Reactor> make_reactor() {
@@ -194,22 +196,18 @@ void Bench::format_store(const StoreOptions& options) {
   must(reactor->run(Store::format(reactor->runtime(), options, bench_uuid<StoreUuid>(1))));
 }
 
-Task<Result<>> run_body(Runtime runtime, const StoreOptions& options,
-                        const std::function<Task<Result<>>(Runtime, BufferPool&, Store&)>& body) {
+Task<Result<>> Bench::run_body(Runtime runtime, StoreOptions options, const Body& body) {
   BufferPool pool("bench", ByteCount(2ULL << 30));
+  open_began_ = std::chrono::steady_clock::now();
   ASHLAR_CO_TRY_ASSIGN(const std::unique_ptr<Store> store,
-                       co_await Store::open(runtime, pool, options));
-  ASHLAR_CO_TRY(co_await body(runtime, pool, *store));
+                       co_await Store::open(runtime, pool, std::move(options)));
+  ASHLAR_CO_TRY(co_await body(*this, runtime, pool, *store));
   co_return co_await store->close();
 }
 
 void Bench::with_store(StoreOptions options, const Body& body) {
   const std::unique_ptr<uring::Reactor> reactor = make_reactor();
-  const std::function<Task<Result<>>(Runtime, BufferPool&, Store&)> bound =
-      [this, &body](Runtime runtime, BufferPool& pool, Store& store) {
-        return body(*this, runtime, pool, store);
-      };
-  must(reactor->run(run_body(reactor->runtime(), options, bound)));
+  must(reactor->run(run_body(reactor->runtime(), std::move(options), body)));
 }
 
 Task<Result<>> write_file(Runtime runtime, std::string path) {
@@ -387,16 +385,14 @@ void Bench::recovery() {
   int status = 0;
   ::waitpid(child, &status, 0);
   ASHLAR_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "filling the log failed: {}", status);
-  const std::unique_ptr<uring::Reactor> reactor = make_reactor();
-  const auto begin = std::chrono::steady_clock::now();
-  const std::function<Task<Result<>>(Runtime, BufferPool&, Store&)> measure =
-      [&](Runtime, BufferPool&, Store& store) -> Task<Result<>> {
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    report_.add("recovery_s", took.count());
-    report_.add("recovered_records", static_cast<double>(store.recovery().records));
-    co_return Result<>();
-  };
-  must(reactor->run(run_body(reactor->runtime(), store_options(), measure)));
+  with_store(store_options(), &Bench::note_recovery);
+}
+
+Task<Result<>> Bench::note_recovery(Runtime, BufferPool&, Store& store) {
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - open_began_;
+  report_.add("recovery_s", took.count());
+  report_.add("recovered_records", static_cast<double>(store.recovery().records));
+  co_return Result<>();
 }
 
 int Bench::run() {

@@ -36,6 +36,7 @@ class LayerTable {
   // False while somebody names it, or when it is not known who does.
   bool may_remove(const LayerId& id) const { return !keep_all_ && references(id) == 0; }
   void keep_all() { keep_all_ = true; }
+  bool keeps_all() const { return keep_all_; }
 
   FileSystem& files() { return files_; }
   const std::string& directory() const { return directory_; }

@@ -62,6 +62,10 @@ Result<> cuts(const RecordSequence& sequence, const RecordHeader& truncation) {
 
 Result<> check_order(LogWriter::AppendKind kind, const RecordSequence& sequence,
                      const RecordHeader& record) {
+  if (kind != LogWriter::AppendKind::kAgain && record.epoch < sequence.least_epoch) {
+    return Error::aborted("epoch {} is over: replica {} has promised epoch {}", record.epoch,
+                          sequence.replica, sequence.least_epoch);
+  }
   switch (kind) {
     case LogWriter::AppendKind::kNew:
       return follows(sequence, record);
@@ -352,6 +356,25 @@ Task<Result<>> LogWriter::sync() {
   if (failure_) co_return *failure_;
   durable_ = std::max(durable_, covered);
   if (wants_seal() && !closing_) clock_.arm(seal_timer_, clock_.now() + options_.seal_delay);
+  co_return Result<>();
+}
+
+// Of a batch that gathers or is on its way. They end in any order when the log fails.
+std::shared_ptr<BatchOutcome> LogWriter::pending_outcome() const {
+  for (const Flight& flight : flights_) {
+    if (flight.state != Flight::State::kFree) return flight.batch.outcome;
+  }
+  return next_.outcome;
+}
+
+Task<Result<>> LogWriter::settle() {
+  // Those that begin meanwhile come behind `end`.
+  const LogPosition end = head();
+  while (!failure_ ? chain_.end < end : in_flight_ > 0) {
+    const std::shared_ptr<BatchOutcome> pending = pending_outcome();
+    ASHLAR_CHECK(pending != nullptr, "the log is written to {}, not to {}", chain_.end, end);
+    ASHLAR_CO_TRY(co_await pending->over.wait());
+  }
   co_return Result<>();
 }
 

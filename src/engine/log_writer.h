@@ -128,6 +128,8 @@ class RecordSequence {
   const ReplicaUuid replica;
   Lsn last_lsn;
   Epoch last_epoch;
+  // Of new records and cuts: a promise binds those that wait for their turn, too.
+  Epoch least_epoch;
 
  protected:
   ~RecordSequence() = default;
@@ -229,6 +231,9 @@ class LogWriter {
   Task<Result<LogPlace>> durable(LogTicket ticket);
   // Everything written before the call is durable when it resolves.
   Task<Result<>> sync();
+  // Whoever was appended before the call has been told what became of it when it resolves: nothing
+  // of it is on its way any more, also when the log has failed.
+  Task<Result<>> settle();
 
   // The last known end of a batch that is durable, not before the tail and not behind `needed`:
   // the best checkpoint for an owner that needs the log from there on. Nothing: the one it has.
@@ -353,6 +358,7 @@ class LogWriter {
     return append.kind_ == AppendKind::kNew ? new_records_ : urgent_;
   }
   std::shared_ptr<BatchOutcome> new_outcome();
+  std::shared_ptr<BatchOutcome> pending_outcome() const;
 
   LogPosition end_with(std::size_t records, std::size_t blocks) const;
   // Whether the log may reach to `end` when so much of it stays free.

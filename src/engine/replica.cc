@@ -78,6 +78,7 @@ Replica::Replica(StoreShared& shared, std::string path, std::unique_ptr<SlotFile
       stable_(state_.flushed) {
   last_lsn = state_.flushed;
   last_epoch = state_.flushed_epoch;
+  least_epoch = state_.promised;
   refresh_size();
 }
 
@@ -309,16 +310,23 @@ Task<Result<Lsn>> Replica::write_bytes(std::uint64_t offset, ByteSpan bytes) {
 Task<Result<Lsn>> Replica::write_whole_blocks(std::uint64_t offset, ByteSpan bytes, Epoch& epoch) {
   const Result<Mutex::Guard> turn = co_await whole_blocks_.lock();
   if (!turn.ok()) co_return turn.error();
-  const PlacingGate gate(placing_is_open_, placing_opened_);
-  while (placing_ > 0) {
-    none_placing_.reset();
-    ASHLAR_CO_TRY(co_await none_placing_.wait());
-  }
+  std::optional<PlacingGate> gate;
+  do {
+    // With the gate open: what makes a revert stable may have to be appended first.
+    gate.reset();
+    while (has_revert()) ASHLAR_CO_TRY(co_await flush_further());
+    gate.emplace(placing_is_open_, placing_opened_);
+    while (placing_ > 0) {
+      none_placing_.reset();
+      ASHLAR_CO_TRY(co_await none_placing_.wait());
+    }
+  } while (has_revert());
+  const Lsn follows = last_lsn;
+  const Epoch follows_epoch = last_epoch;
   const std::uint64_t begin = align_down(offset, kBlockSize);
   const std::uint64_t end = align_up(offset + bytes.size(), kBlockSize);
   const BlockRange blocks{BlockIndex(begin / kBlockSize), (end - begin) / kBlockSize};
   ASHLAR_CO_TRY(check_range(blocks));
-  ASHLAR_CO_TRY(co_await pass_reverts());
   ASHLAR_CO_TRY_ASSIGN(Buffer payload, shared_.pool.allocate(ByteCount(end - begin)));
   const bool first_is_partial = offset > begin;
   const bool last_is_partial = offset + bytes.size() < end;
@@ -337,6 +345,9 @@ Task<Result<Lsn>> Replica::write_whole_blocks(std::uint64_t offset, ByteSpan byt
   for (std::uint64_t i = 0; i < blocks.count; ++i) {
     const ByteSpan block = ByteSpan(payload.bytes()).subspan(i * kBlockSize, kBlockSize);
     checksums.push_back(checksum_.of(blocks.first + i, block));
+  }
+  if (last_lsn != follows || last_epoch != follows_epoch) {
+    co_return Error::aborted("what the write of a part of a block followed was dropped");
   }
   epoch = current_epoch();
   const RecordHeader header{.type = RecordType::kWrite,
@@ -399,7 +410,11 @@ Task<Result<Lsn>> Replica::append_snapshot_record(RecordType type, SnapshotPaylo
 
 Task<Result<Lsn>> Replica::snapshot(SnapshotUuid uuid, WallTime created) {
   if (uuid.is_nil()) co_return Error::invalid_argument("a snapshot needs a uuid");
-  if (knows_snapshot(uuid)) {
+  // One that was deleted keeps its name until its layer is gone.
+  const bool is_deleted = std::any_of(
+      state_.layers.begin(), state_.layers.end(),
+      [uuid](const LayerState& layer) { return layer.snapshot && layer.snapshot->uuid == uuid; });
+  if (knows_snapshot(uuid) || is_deleted) {
     co_return Error::already_exists("snapshot {} of volume {} exists", uuid, volume());
   }
   if (snapshots().size() >= kMostSnapshots) {
@@ -435,12 +450,16 @@ Task<Result<>> Replica::durable(Lsn lsn) {
   ASHLAR_CO_TRY(co_await written_.wait(lsn));
   if (lsn <= durable_.value()) co_return Result<>();
   const Lsn target = written_.value();
+  const std::optional<Epoch> epoch = epoch_of(target);
   const Result<> synced = co_await shared_.log->sync();
   if (!synced.ok()) {
+    // Who does not wait any more has learnt nothing of the log.
+    if (synced.error().code() == ErrorCode::kCancelled) co_return synced;
     fail(FaultCause::kLogWrite, synced.error());
     co_return usable();
   }
-  note_durable(target);
+  note_durable(target, epoch);
+  if (lsn > durable_.value()) co_return Error::aborted("record {} was dropped", lsn);
   co_return Result<>();
 }
 
@@ -545,7 +564,9 @@ void Replica::on_failed(const RecordHeader& /*record*/, const Error& error) {
   fail(FaultCause::kLogWrite, error);
 }
 
-void Replica::note_durable(Lsn lsn) {
+void Replica::note_durable(Lsn lsn, std::optional<Epoch> epoch) {
+  // A cut meanwhile may have given the LSN to a record that the sync has not seen.
+  if (lsn > last_lsn || epoch_of(lsn) != epoch) return;
   durable_.advance(std::min(lsn, written_.value()));
   apply_rule();
 }
@@ -591,7 +612,11 @@ Task<Result<>> Replica::truncate_after(Epoch epoch, Lsn kept) {
     co_return Error::failed_precondition("replica {} has appends that wait for their place",
                                          uuid());
   }
-  if (kept == last_lsn) co_return Result<>();
+  if (kept == last_lsn) {
+    // An earlier call that was cancelled may have cut, and not waited.
+    ASHLAR_CO_TRY(co_await shared_.log->settle());
+    co_return co_await shared_.log->sync();
+  }
   const Epoch kept_epoch = epoch_of(kept).value_or(state_.flushed_epoch);
   const PlacingCount count(placing_, none_placing_);
   const Result<LogTicket> ticket =

@@ -64,7 +64,8 @@ enum class CommitRule : std::uint8_t {
 };
 
 // Good bytes for damaged blocks, from a peer. The answer holds them all or is an error; they are
-// compared with the checksum that this replica still has, where it has one.
+// compared with the checksum that this replica still has, where it has one. The replica flushes
+// nothing until it answers: its owner bounds how long, and a peer that is asked must not ask back.
 class RepairSource {
  public:
   virtual Task<Result<Buffer>> fetch(VolumeUuid volume, BlockRange blocks, Lsn at_most) = 0;
@@ -171,7 +172,7 @@ class Replica final : public RecordSequence {
   std::optional<Epoch> epoch_of(Lsn lsn) const;
 
   // Reads its records in (after, up_to] out of the log again; nothing of the log that it needs is
-  // reused while the scan lives.
+  // reused while the scan lives. The replica outlives it.
   Result<std::unique_ptr<LogScan>> scan(Lsn after, Lsn up_to);
 
   // Drops all records > kept, by the word of `epoch`, which is above theirs: an LSN and an epoch
@@ -197,6 +198,8 @@ class Replica final : public RecordSequence {
   Task<Result<Buffer>> read(BlockRange blocks);
   // As the volume was at the snapshot. Waits until the flusher has reached it.
   Task<Result<Buffer>> read_snapshot(SnapshotUuid uuid, BlockRange blocks);
+  // Resolves when it has.
+  Task<Result<>> materialize(SnapshotUuid uuid);
   std::vector<SnapshotStatus> snapshots() const;
 
   void set_repair_source(RepairSource* source) { repair_source_ = source; }
@@ -225,10 +228,11 @@ class Replica final : public RecordSequence {
   Task<Result<std::vector<ScrubVerdict>>> scrub(ScrubCursor& cursor, ByteCount budget);
 
   // Begins to install a copy that is complete up to `base`: marks the replica as no candidate,
-  // starts a layer that hides what is installed, and lets the stream go on behind `base`. What is
-  // here must be flushed or dropped before (checked).
+  // starts a layer for it over what is here, and lets the stream go on behind `base`. What is here
+  // must be flushed or dropped before (checked), and nothing be appended until it resolves.
   Task<Result<>> begin_install(Epoch epoch, Lsn base);
-  // Blocks of `view` that no live record has taken are installed; kAbsent ones become zeros.
+  // Blocks of `view` that no live record has taken are installed; kAbsent ones become zeros. A live
+  // discard of what no layer below knows takes nothing: the owner sends such chunks again.
   // `bytes` holds the present blocks in order.
   Task<Result<>> install_chunk(const ChunkView& view, ByteSpan bytes);
   // The copy is complete: a candidate again. With kReplace the old layers go.
@@ -268,8 +272,8 @@ class Replica final : public RecordSequence {
   Result<> recover(const RecoveredRecord& record);
   Task<Result<>> finish_recovery();
   bool has_unflushed() const { return state_.flushed < last_lsn; }
-  // The log was synced when records up to `lsn` were written.
-  void note_durable(Lsn lsn);
+  // The log was synced when records up to `lsn`, which is of `epoch`, were written.
+  void note_durable(Lsn lsn, std::optional<Epoch> epoch);
 
   bool has_work() const;
   // Flushes up to the stable LSN or the next snapshot.
@@ -332,7 +336,6 @@ class Replica final : public RecordSequence {
   Result<> usable() const;
   Result<> check_range(BlockRange blocks) const;
   Result<> check_append(const RecordHeader& header) const;
-  Result<> check_control(const RecordHeader& header, ByteSpan payload) const;
   bool admits_at_once(const RecordHeader& header) const;
   Duration delay_of(const RecordHeader& header) const;
   bool holds_too_much() const;
@@ -363,6 +366,8 @@ class Replica final : public RecordSequence {
   // replica_read.cc
   enum class ReadView : std::uint8_t { kCommitted, kNewest };
   Task<Result<Buffer>> read_range(BlockRange blocks, ReadView view);
+  Task<Result<Buffer>> read_pieces(BlockRange blocks, const std::vector<ReadPiece>& pieces,
+                                   ChainRef chain);
   Result<std::vector<ReadPiece>> pieces_of(BlockRange blocks, Lsn& newest);
   Result<> verify(BlockIndex first, ByteSpan bytes, std::span<const std::uint32_t> checksums) const;
   Task<Result<>> read_from_log(const ReadPiece& piece, MutableByteSpan into);
@@ -386,8 +391,6 @@ class Replica final : public RecordSequence {
   Task<Result<>> load_controls();
   Task<Result<>> flush_further();
   bool has_revert() const;
-  Task<Result<>> pass_reverts();
-  Task<Result<>> materialize(SnapshotUuid uuid);
 
   // replica_layers.cc
   Task<Result<>> rotate(ReplicaState& state, Chain& layers, Control control);

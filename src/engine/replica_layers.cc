@@ -116,6 +116,12 @@ Task<Result<>> Replica::rotate(ReplicaState& state, Chain& layers, Control contr
   const Lsn lsn = control.header.lsn;
   const std::uint32_t old_head = state.head;
   if (control.header.type == RecordType::kSnapshot) {
+    // Asked for twice at the same time: on every replica alike once is enough.
+    const bool is_known =
+        std::any_of(state.layers.begin(), state.layers.end(), [&](const LayerState& layer) {
+          return layer.snapshot && layer.snapshot->uuid == named.uuid;
+        });
+    if (is_known) co_return Result<>();
     state.layers[old_head].snapshot = {.uuid = named.uuid, .lsn = lsn, .created = named.created};
     co_return co_await push_layer(state, layers, old_head, lsn);
   }
@@ -330,21 +336,27 @@ Task<Result<std::optional<ChunkView>>> Replica::view_of(const Chain& chain, Chun
 Task<Result<std::optional<ChunkView>>> Replica::next_changed(std::optional<SnapshotUuid> at,
                                                              Lsn since, ChunkIndex from) {
   ASHLAR_CO_TRY(usable());
-  ChainRef chain = head_chain_;
-  if (at) {
-    const std::optional<std::uint32_t> layer = layer_of(*at);
-    if (!layer) co_return Error::not_found("volume {} has no snapshot {} yet", volume(), *at);
-    chain = chain_of(*layer);
-  }
   while (true) {
+    ChainRef chain = head_chain_;
+    const ChainRef head = chain;
+    if (at) {
+      const std::optional<std::uint32_t> layer = layer_of(*at);
+      if (!layer) co_return Error::not_found("volume {} has no snapshot {} yet", volume(), *at);
+      chain = chain_of(*layer);
+    }
     std::optional<ChunkIndex> next;
     for (const std::shared_ptr<Layer>& layer : *chain) {
       ASHLAR_CO_TRY_ASSIGN(const std::optional<MappedChunk> chunk,
                            co_await layer->next_chunk(from));
       if (chunk && (!next || chunk->chunk < *next)) next = chunk->chunk;
     }
+    std::optional<ChunkView> view;
+    if (next) {
+      ASHLAR_CO_TRY_ASSIGN(view, co_await view_of(*chain, *next));
+    }
+    // A layer that a merge has taken out of the chain shows again what others have hidden since.
+    if (head_chain_ != head) continue;
     if (!next) co_return std::nullopt;
-    ASHLAR_CO_TRY_ASSIGN(std::optional<ChunkView> view, co_await view_of(*chain, *next));
     if (view->last_lsn > since) co_return view;
     from = next->next();
   }
@@ -400,7 +412,7 @@ Task<Result<>> Replica::begin_install(Epoch epoch, Lsn base) {
   const Result<Mutex::Guard> guard = co_await state_lock_.lock();
   if (!guard.ok()) co_return guard.error();
   ASHLAR_CO_TRY(usable());
-  if (state_.flushed != last_lsn || base < last_lsn) {
+  if (state_.flushed != last_lsn || base < last_lsn || placing_ > 0) {
     co_return Error::failed_precondition(
         "replica {} has records up to {}, flushed are {}: a copy as of {} cannot begin", uuid(),
         last_lsn, state_.flushed, base);

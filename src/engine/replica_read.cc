@@ -81,7 +81,6 @@ Task<Result<Buffer>> Replica::read(BlockRange blocks) {
     co_return Error::invalid_argument("{} blocks are too many for one read", blocks.count);
   }
   while (true) {
-    ASHLAR_CO_TRY(co_await pass_reverts());
     Result<Buffer> bytes = co_await read_range(blocks, ReadView::kCommitted);
     if (!bytes.ok()) {
       // The tail that it saw was dropped: what is there now is what it has to show.
@@ -96,37 +95,51 @@ Task<Result<Buffer>> Replica::read(BlockRange blocks) {
 }
 
 Task<Result<Buffer>> Replica::read_range(BlockRange blocks, ReadView view) {
-  Lsn newest;
-  const ChainRef chain = head_chain_;
-  ASHLAR_CO_TRY_ASSIGN(std::vector<ReadPiece> pieces, pieces_of(blocks, newest));
-  Buffer into;
-  if (pieces.size() == 1 && pieces.front().from == ReadPiece::From::kMemory) {
-    shared_.metrics.reads_from_memory.add();
-    into = std::move(pieces.front().payload);
-  } else {
-    ASHLAR_CO_TRY_ASSIGN(into, shared_.pool.allocate(ByteCount(blocks.count * kBlockSize)));
-    for (const ReadPiece& piece : pieces) {
-      const MutableByteSpan part = into.bytes().subspan(
-          (piece.blocks.first - blocks.first) * kBlockSize, piece.blocks.count * kBlockSize);
-      switch (piece.from) {
-        case ReadPiece::From::kMemory:
-          std::memcpy(part.data(), piece.payload.data(), part.size());
-          break;
-        case ReadPiece::From::kZeros:
-          std::memset(part.data(), 0, part.size());
-          break;
-        case ReadPiece::From::kLog:
-          ASHLAR_CO_TRY(co_await read_from_log(piece, part));
-          break;
-        case ReadPiece::From::kLayers:
-          ASHLAR_CO_TRY(co_await read_layers(chain, piece.blocks, part));
-          break;
-      }
+  while (true) {
+    // The index knows nothing of what a revert takes back: behind one, only the layers do.
+    while (has_revert()) ASHLAR_CO_TRY(co_await flush_further());
+    Lsn newest;
+    const ChainRef chain = head_chain_;
+    ASHLAR_CO_TRY_ASSIGN(std::vector<ReadPiece> pieces, pieces_of(blocks, newest));
+    const bool is_committed = view == ReadView::kNewest || newest <= committed_.value();
+    const Epoch epoch = epoch_of(newest).value_or(Epoch());
+    Result<Buffer> into = Buffer();
+    if (pieces.size() == 1 && pieces.front().from == ReadPiece::From::kMemory) {
+      shared_.metrics.reads_from_memory.add();
+      into = std::move(pieces.front().payload);
+    } else {
+      into = co_await read_pieces(blocks, pieces, chain);
+      // A layer that a merge has taken out of the chain shows again what others have hidden since.
+      if (head_chain_ != chain) continue;
     }
+    if (!into.ok()) co_return into.error();
+    // What was read holds records up to `newest`, so nobody may see it before they are committed,
+    // they and not what took their place.
+    if (!is_committed) ASHLAR_CO_TRY(co_await commit_of(newest, epoch));
+    co_return std::move(*into);
   }
-  // What was read holds records up to `newest`, so nobody may see it before they are committed.
-  if (view == ReadView::kCommitted && newest > committed_.value()) {
-    ASHLAR_CO_TRY(co_await committed_.wait(newest));
+}
+
+Task<Result<Buffer>> Replica::read_pieces(BlockRange blocks, const std::vector<ReadPiece>& pieces,
+                                          ChainRef chain) {
+  ASHLAR_CO_TRY_ASSIGN(Buffer into, shared_.pool.allocate(ByteCount(blocks.count * kBlockSize)));
+  for (const ReadPiece& piece : pieces) {
+    const MutableByteSpan part = into.bytes().subspan(
+        (piece.blocks.first - blocks.first) * kBlockSize, piece.blocks.count * kBlockSize);
+    switch (piece.from) {
+      case ReadPiece::From::kMemory:
+        std::memcpy(part.data(), piece.payload.data(), part.size());
+        break;
+      case ReadPiece::From::kZeros:
+        std::memset(part.data(), 0, part.size());
+        break;
+      case ReadPiece::From::kLog:
+        ASHLAR_CO_TRY(co_await read_from_log(piece, part));
+        break;
+      case ReadPiece::From::kLayers:
+        ASHLAR_CO_TRY(co_await read_layers(chain, piece.blocks, part));
+        break;
+    }
   }
   co_return std::move(into);
 }
@@ -222,12 +235,14 @@ Task<Result<>> Replica::repair_block(const Chain& chain, std::size_t layer, Bloc
 // One pass, or, when nothing can be flushed, a wait until something may be.
 Task<Result<>> Replica::flush_further() {
   const Lsn before = state_.flushed;
+  // The pass under way may have moved that already; then its end is all there is to wait for.
+  const bool was_reverting = reverting_;
   const Result<> passed = co_await flush_pass();
   if (!passed.ok()) {
     if (passed.error().code() != ErrorCode::kResourceExhausted) co_return passed;
     co_return co_await sleep_for(shared_.clock, kSpaceRetry);
   }
-  if (state_.flushed != before) co_return Result<>();
+  if (state_.flushed != before || was_reverting) co_return Result<>();
   const Result<> stable = co_await stable_.wait(stable_.value().next());
   // A tail was dropped, perhaps with what we wait for.
   if (!stable.ok() && stable.error().code() == ErrorCode::kAborted) co_return Result<>();
@@ -238,12 +253,6 @@ bool Replica::has_revert() const {
   return reverting_ || std::any_of(controls_.begin(), controls_.end(), [](const Control& control) {
            return control.header.type == RecordType::kRevert;
          });
-}
-
-// The index knows nothing of what a revert takes back: behind one, only the layers do.
-Task<Result<>> Replica::pass_reverts() {
-  while (has_revert()) ASHLAR_CO_TRY(co_await flush_further());
-  co_return Result<>();
 }
 
 // Resolves when the flusher has reached the snapshot's record, so that its layer is complete.
@@ -261,9 +270,13 @@ Task<Result<Buffer>> Replica::read_snapshot(SnapshotUuid uuid, BlockRange blocks
   ASHLAR_CO_TRY(usable());
   ASHLAR_CO_TRY(check_range(blocks));
   ASHLAR_CO_TRY(co_await materialize(uuid));
-  const ChainRef chain = chain_of(*layer_of(uuid));
+  const std::optional<std::uint32_t> layer = layer_of(uuid);
+  if (!layer) co_return Error::not_found("snapshot {} has been deleted", uuid);
+  const ChainRef chain = chain_of(*layer);
   ASHLAR_CO_TRY_ASSIGN(Buffer into, shared_.pool.allocate(ByteCount(blocks.count * kBlockSize)));
   ASHLAR_CO_TRY(co_await read_layers(chain, blocks, into.bytes()));
+  // Nothing keeps its layers as they are any more.
+  if (!layer_of(uuid)) co_return Error::not_found("snapshot {} has been deleted", uuid);
   co_return std::move(into);
 }
 

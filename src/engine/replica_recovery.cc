@@ -114,9 +114,7 @@ Task<Result<>> Replica::quiesce() {
     none_placing_.reset();
     ASHLAR_CO_TRY(co_await none_placing_.wait());
   }
-  // A log that failed has told so already.
-  (void)co_await written_.wait(last_lsn);
-  co_return Result<>();
+  co_return co_await shared_.log->settle();
 }
 
 // --- records that are appended again -------------------------------------------------------------

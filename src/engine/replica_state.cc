@@ -113,7 +113,10 @@ Task<Result<>> Replica::store_state(ReplicaState next, Chain layers) {
   for (const LayerState& layer : state_.layers) shared_.layers.drop_reference(layer.id);
   state_ = std::move(next);
   layers_ = std::move(layers);
-  head_chain_ = chain_of(state_.head);
+  least_epoch = state_.promised;
+  // The same chain stays the same object: reads go by it.
+  ChainRef head = chain_of(state_.head);
+  if (*head != *head_chain_) head_chain_ = std::move(head);
   refresh_size();
   co_return Result<>();
 }

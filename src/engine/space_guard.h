@@ -5,9 +5,11 @@
 //   promised   bytes that unflushed records may still take up; grows with appends, shrinks when
 //              they are flushed
 //   free       what the file system had when it was last asked
+//   taken      what was promised and may have been taken from it since
 //
-// A write is admitted while promised + its need + reserve <= free. When space comes back, refresh()
-// finds out and writes are admitted again. Reads and discards never ask.
+// A write is admitted while promised + taken + its need + reserve <= free. While there is plenty
+// the flusher may take more, and a merge asks nobody. When space comes back, refresh() finds out
+// and writes are admitted again. Reads and discards never ask.
 //
 // Belongs to its executor's thread.
 #pragma once
@@ -32,17 +34,20 @@ class SpaceGuard {
     return ByteCount(blocks * 4096 + (blocks / 16 + 2) * 4096);
   }
 
-  bool admits(ByteCount need) const { return known_ && promised_ + need + reserve_ <= free_; }
+  bool admits(ByteCount need) const { return known_ && expected() + need + reserve_ <= free_; }
   // Whether space may be taken ahead of need.
-  bool has_plenty() const { return known_ && promised_ + reserve_ + kPlenty <= free_; }
+  bool has_plenty() const { return known_ && expected() + reserve_ + kPlenty <= free_; }
   void promise(ByteCount need) { promised_ += need; }
   // The records were flushed, or dropped.
-  void settle(ByteCount need) { promised_ -= need; }
+  void settle(ByteCount need) {
+    promised_ -= need;
+    taken_ += need;
+  }
 
   // Asks the file system, unless it was asked a moment ago; one question at a time.
   Task<Result<>> refresh();
   // True when the last answer may be out of date because much was written since.
-  bool is_stale() const { return !known_ || promised_ > promised_then_ + kStaleAfter; }
+  bool is_stale() const { return !known_ || expected() > promised_then_ + kStaleAfter; }
 
   ByteCount free() const { return free_; }
   ByteCount promised() const { return promised_; }
@@ -52,6 +57,8 @@ class SpaceGuard {
   static constexpr ByteCount kPlenty{4ULL << 30};
   static constexpr Duration kShortest = 100ms;
 
+  ByteCount expected() const { return promised_ + taken_; }
+
   FileSystem& files_;
   Clock& clock_;
   const std::string directory_;
@@ -59,6 +66,7 @@ class SpaceGuard {
   ByteCount free_;
   ByteCount promised_;
   ByteCount promised_then_;
+  ByteCount taken_;
   bool known_ = false;
   bool asking_ = false;
   MonoTime asked_;

@@ -187,16 +187,18 @@ Task<Result<std::unique_ptr<Store>>> Store::open(Runtime runtime, BufferPool& po
 Task<Result<>> Store::open_replicas() {
   ASHLAR_CO_TRY_ASSIGN(const std::vector<DirectoryEntry> entries,
                        co_await runtime_.files.list(replica_directory()));
+  std::vector<std::string> unfinished;
   std::vector<std::string> deleting;
   for (const DirectoryEntry& entry : entries) {
     if (entry.name.ends_with(kNewSuffix)) {
-      ASHLAR_CO_TRY(co_await remove_unfinished(entry.name));
+      unfinished.push_back(entry.name);
     } else if (entry.name.ends_with(kDeletingSuffix)) {
       deleting.push_back(entry.name);
     } else {
       ASHLAR_CO_TRY(co_await open_replica(entry.name));
     }
   }
+  for (const std::string& name : unfinished) ASHLAR_CO_TRY(co_await remove_unfinished(name));
   for (const std::string& name : deleting) {
     const Result<> finished = co_await finish_deletion(name);
     if (!finished.ok()) unreadable_.push_back({name, finished.error()});
@@ -204,11 +206,15 @@ Task<Result<>> Store::open_replicas() {
   co_return Result<>();
 }
 
-// A replica that never had its name, so nobody was told of it, and its first layer.
+// A replica that never had its name, so nobody was told of it, and its first layer. One that has
+// its name keeps it: an attempt to make it once more was not finished.
 Task<Result<>> Store::remove_unfinished(std::string name) {
   const Result<ReplicaUuid> uuid =
       ReplicaUuid::parse(std::string_view(name).substr(0, name.size() - kNewSuffix.size()));
-  if (uuid.ok()) ASHLAR_CO_TRY(co_await layers_.remove({*uuid, 0}));
+  if (layers_.keeps_all()) co_return Result<>();
+  if (uuid.ok() && layers_.may_remove({*uuid, 0})) {
+    ASHLAR_CO_TRY(co_await layers_.remove({*uuid, 0}));
+  }
   co_return co_await runtime_.files.remove(replica_directory() + "/" + name);
 }
 
@@ -263,14 +269,15 @@ Task<Result<>> Store::recover() {
   const LogPosition tail = state_.log.chain.end;
   ASHLAR_CO_TRY(co_await store_checkpoint(recovery_.checkpoint_of(state_.log.chain)));
   shared_.tail = state_.log.chain;
-  shared_.log = std::make_unique<LogWriter>(runtime_.clock, *files_.log,
-                                            LogWriterOptions{.store = state_.store,
-                                                             .capacity = state_.log_capacity,
-                                                             .reserve = shared_.log_reserve(),
-                                                             .durability = options_.durability,
-                                                             .seal_delay = options_.seal_delay,
-                       .batches_in_flight = options_.batches_in_flight},
-                                            recovery_.start_of(tail));
+  shared_.log =
+      std::make_unique<LogWriter>(runtime_.clock, *files_.log,
+                                  LogWriterOptions{.store = state_.store,
+                                                   .capacity = state_.log_capacity,
+                                                   .reserve = shared_.log_reserve(),
+                                                   .durability = options_.durability,
+                                                   .seal_delay = options_.seal_delay,
+                                                   .batches_in_flight = options_.batches_in_flight},
+                                  recovery_.start_of(tail));
   co_return Result<>();
 }
 
@@ -345,6 +352,8 @@ Task<Result<Replica*>> Store::create_replica(ReplicaSpec spec) {
 
 Task<Result<Replica*>> Store::clone_replica(Replica& parent, SnapshotUuid snapshot,
                                             ReplicaSpec spec) {
+  // It may take long: nobody else's creation or deletion should wait for it.
+  ASHLAR_CO_TRY(co_await parent.materialize(snapshot));
   const Result<Mutex::Guard> guard = co_await names_lock_.lock();
   if (!guard.ok()) co_return guard.error();
   spec.size_blocks = parent.size_blocks();
@@ -385,18 +394,30 @@ Task<Result<>> Store::delete_replica(ReplicaUuid uuid) {
     co_return Error::not_found("there is no replica {} in {}", uuid, options_.directory);
   }
   // Out of the flusher's sight first.
-  std::unique_ptr<Replica> replica = std::move(found->second);
+  leaving_ = std::move(found->second);
   replicas_.erase(found);
-  ASHLAR_CO_TRY(co_await replica->quiesce());
-  const std::string path = replica_path(uuid);
-  const std::string deleting = path + std::string(kDeletingSuffix);
-  ASHLAR_CO_TRY(co_await runtime_.files.rename(path, deleting));
-  ASHLAR_CO_TRY(co_await runtime_.files.sync_directory(replica_directory()));
-  replica.reset();
+  const Result<> left = co_await take_name(*leaving_);
+  if (!left.ok()) {
+    replicas_.emplace(uuid, std::move(leaving_));
+    co_return left;
+  }
+  leaving_.reset();
   ASHLAR_CO_TRY(co_await finish_deletion(uuid.to_string() + std::string(kDeletingSuffix)));
   // Layers it shared may have been waited for by those who made them.
   shared_.merge_wanted.set();
   co_return co_await finish_other_deletions();
+}
+
+// The name says that it is deleted, for good, when it resolves; else it has the one that it had, as
+// far as the file system lets us.
+Task<Result<>> Store::take_name(Replica& replica) {
+  ASHLAR_CO_TRY(co_await replica.quiesce());
+  const std::string path = replica_path(replica.uuid());
+  const std::string deleting = path + std::string(kDeletingSuffix);
+  ASHLAR_CO_TRY(co_await runtime_.files.rename(path, deleting));
+  const Result<> synced = co_await runtime_.files.sync_directory(replica_directory());
+  if (!synced.ok()) (void)co_await runtime_.files.rename(deleting, path);
+  co_return synced;
 }
 
 // Removes the layers that a deleted replica made, and then its state; what a clone still needs
@@ -449,7 +470,8 @@ Task<Result<>> Store::flush_loop() {
     if (*flushed) continue;
     // The disk is full. What was accepted is in the log; it is tried again.
     ASHLAR_CO_TRY(co_await sleep_for(runtime_.clock, kSpaceRetry));
-    ASHLAR_CO_TRY(co_await space_.refresh());
+    // Not knowing is no reason to stop flushing for good.
+    (void)co_await space_.refresh();
     shared_.dirty.set();
     shared_.urgent.set();
   }
@@ -502,17 +524,23 @@ Task<Result<>> Store::sync_buffered() {
   if (options_.durability == LogDurability::kDurable || shared_.log->failure()) {
     co_return Result<>();
   }
-  std::vector<std::pair<ReplicaUuid, Lsn>> written;
+  struct Written {
+    ReplicaUuid replica;
+    Lsn lsn;
+    std::optional<Epoch> epoch;
+  };
+  std::vector<Written> written;
   for (Replica* replica : replicas()) {
     if (replica->durable_lsn() < replica->written_lsn()) {
-      written.emplace_back(replica->uuid(), replica->written_lsn());
+      const Lsn lsn = replica->written_lsn();
+      written.push_back({replica->uuid(), lsn, replica->epoch_of(lsn)});
     }
   }
   if (written.empty()) co_return Result<>();
   const Result<> synced = co_await shared_.log->sync();
   if (!synced.ok()) co_return Result<>();  // the log's own failure tells the replicas
-  for (const auto& [uuid, lsn] : written) {
-    if (Replica* replica = find(uuid); replica != nullptr) replica->note_durable(lsn);
+  for (const auto& [uuid, lsn, epoch] : written) {
+    if (Replica* replica = find(uuid); replica != nullptr) replica->note_durable(lsn, epoch);
   }
   co_return Result<>();
 }
@@ -525,10 +553,12 @@ Task<Result<>> Store::advance_tail() {
   // What is not written yet has no position; it comes behind this.
   LogPosition needed = log.durable_end();
   if (unreadable_floor_) needed = std::min(needed, *unreadable_floor_);
-  for (const auto& [uuid, replica] : replicas_) {
-    const std::optional<LogPosition> oldest = replica->oldest_position();
+  const auto keep = [&needed](const Replica& replica) {
+    const std::optional<LogPosition> oldest = replica.oldest_position();
     if (oldest) needed = std::min(needed, *oldest);
-  }
+  };
+  for (const auto& [uuid, replica] : replicas_) keep(*replica);
+  if (leaving_ != nullptr) keep(*leaving_);
   const std::optional<ChainPoint> point = log.checkpoint_at(needed);
   if (!point || point->end <= state_.log.chain.end) co_return Result<>();
   LogCheckpoint checkpoint = state_.log;

@@ -66,7 +66,7 @@ class Store {
   Task<Result<Replica*>> create_replica(ReplicaSpec spec);
   Task<Result<Replica*>> clone_replica(Replica& parent, SnapshotUuid snapshot, ReplicaSpec spec);
   // Its files are gone for good when it resolves, as far as no clone needs them. Nothing of it may
-  // be in use.
+  // be in use: no call, no scan. After an error it is there as before, or nobody's.
   Task<Result<>> delete_replica(ReplicaUuid uuid);
   Replica* find(ReplicaUuid uuid);
   std::vector<Replica*> replicas();
@@ -95,6 +95,7 @@ class Store {
   static Task<Result<Files>> open_files(Runtime runtime, StoreOptions options);
   Task<Result<>> open_replicas();
   Task<Result<>> remove_unfinished(std::string name);
+  Task<Result<>> take_name(Replica& replica);
   Task<Result<>> open_replica(std::string name);
   Task<Result<>> finish_deletion(std::string name);
   Task<Result<>> recover();
@@ -128,6 +129,8 @@ class Store {
   StoreShared shared_;
   LogRecovery recovery_;
   std::map<ReplicaUuid, std::unique_ptr<Replica>> replicas_;
+  // Being deleted: nobody finds it any more, but until its name is gone the log keeps its records.
+  std::unique_ptr<Replica> leaving_;
   std::vector<UnreadableReplica> unreadable_;
   // Where the records of those begin, which the log keeps until they can be opened.
   std::optional<LogPosition> unreadable_floor_;

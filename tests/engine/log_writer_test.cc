@@ -477,6 +477,23 @@ TEST(LogWriter, APreparedFileIsOfItsSizeWrittenAndSynced) {
   EXPECT_EQ(lab.file.syncs, 1u);
 }
 
+TEST(LogWriter, RecordsAndCutsOfAnEpochThatIsOverAreRefused) {
+  LogLab lab;
+  lab.write([](LogLab& l, LogWriter& writer) -> Task<void> {
+    RecordSequence& sequence = l.sequences[1];
+    CO_ASSERT_OK(co_await append_durably(l, writer, 1, BlockIndex(1), 1, 7));
+    sequence.least_epoch = Epoch(2);
+    TestRecord record = make_write(l.pool, sequence.replica, BlockIndex(1), 1, 7);
+    const Result<LogTicket> ticket = co_await append(writer, sequence, std::move(record));
+    EXPECT_EQ(ticket.error().code(), ErrorCode::kAborted);
+    const Result<LogTicket> cut =
+        co_await writer.append_truncate(sequence, Lsn(0), Epoch(0), Epoch(1));
+    EXPECT_EQ(cut.error().code(), ErrorCode::kAborted);
+    EXPECT_EQ(sequence.last_lsn, Lsn(1));
+  });
+  EXPECT_TRUE(lab.outcome.ok());
+}
+
 // NOLINTEND(cppcoreguidelines-avoid-capturing-lambda-coroutines)
 
 }  // namespace
