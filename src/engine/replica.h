@@ -232,7 +232,7 @@ class Replica final : public RecordSequence {
   // must be flushed or dropped before (checked), and nothing be appended until it resolves.
   Task<Result<>> begin_install(Epoch epoch, Lsn base);
   // Blocks of `view` that no live record has taken are installed; kAbsent ones become zeros. A live
-  // discard of what no layer below knows takes nothing: the owner sends such chunks again.
+  // discard of what no layer knows yet leaves no trace: the view has to be newer than those.
   // `bytes` holds the present blocks in order.
   Task<Result<>> install_chunk(const ChunkView& view, ByteSpan bytes);
   // The copy is complete: a candidate again. With kReplace the old layers go.

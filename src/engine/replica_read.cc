@@ -103,20 +103,21 @@ Task<Result<Buffer>> Replica::read_range(BlockRange blocks, ReadView view) {
     ASHLAR_CO_TRY_ASSIGN(std::vector<ReadPiece> pieces, pieces_of(blocks, newest));
     const bool is_committed = view == ReadView::kNewest || newest <= committed_.value();
     const Epoch epoch = epoch_of(newest).value_or(Epoch());
-    Result<Buffer> into = Buffer();
+    Buffer into;
     if (pieces.size() == 1 && pieces.front().from == ReadPiece::From::kMemory) {
       shared_.metrics.reads_from_memory.add();
       into = std::move(pieces.front().payload);
     } else {
-      into = co_await read_pieces(blocks, pieces, chain);
+      Result<Buffer> read = co_await read_pieces(blocks, pieces, chain);
       // A layer that a merge has taken out of the chain shows again what others have hidden since.
       if (head_chain_ != chain) continue;
+      if (!read.ok()) co_return read.error();
+      into = std::move(*read);
     }
-    if (!into.ok()) co_return into.error();
     // What was read holds records up to `newest`, so nobody may see it before they are committed,
     // they and not what took their place.
     if (!is_committed) ASHLAR_CO_TRY(co_await commit_of(newest, epoch));
-    co_return std::move(*into);
+    co_return std::move(into);
   }
 }
 

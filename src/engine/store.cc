@@ -329,6 +329,7 @@ Replica* Store::find(ReplicaUuid uuid) {
 
 std::vector<Replica*> Store::replicas() {
   std::vector<Replica*> all;
+  all.reserve(replicas_.size());
   for (const auto& [uuid, replica] : replicas_) all.push_back(replica.get());
   return all;
 }

@@ -94,8 +94,9 @@ TEST(ReplicaRaceTest, AFlushThatIsCancelledIsNoFault) {
     Result<> flushed;
     Result<> cancelled;
     first.spawn(flush(replica, &flushed));
+    CO_ASSERT_OK(co_await sleep_for(l.store->shared().clock, 1us));
     second.spawn(flush(replica, &cancelled));
-    co_await yield();
+    CO_ASSERT_OK(co_await sleep_for(l.store->shared().clock, 1us));
     second.cancel();
     CO_ASSERT_OK(co_await second.join());
     CO_ASSERT_OK(co_await first.join());
@@ -155,8 +156,8 @@ TEST(ReplicaRaceTest, AReadThatOutlivesTwoMergesShowsTheNewest) {
   StoreLab lab;
   lab.run([](StoreLab& l) -> Task<void> {
     Replica* replica = (co_await l.make(1, 4096)).value();
-    for (std::uint64_t at = 0; at < 1024; at += 256) {
-      CO_ASSERT_OK(co_await l.write(*replica, at, 256, 10'000 + at));
+    for (std::uint64_t at = 0; at < 1024; at += 32) {
+      CO_ASSERT_OK(co_await l.write(*replica, at, 32, 10'000 + at));
     }
     CO_ASSERT_OK(co_await replica->snapshot(lab_uuid<SnapshotUuid>(1), WallTime()));
     CO_ASSERT_OK(co_await l.write(*replica, 1000, 1, 5));

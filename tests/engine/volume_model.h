@@ -88,6 +88,8 @@ struct VolumeState {
 class VolumeModel {
  public:
   VolumeModel(std::uint64_t size_blocks, Contents contents);
+  // A clone shares its parent's layers: where old contents may show, its parent's may.
+  void share_history(const VolumeModel& parent) { history_ = parent.history_; }
 
   ChangeRef begin(Change change);
   // Each returns what is wrong, or nothing.
