@@ -366,9 +366,14 @@ class Replica final : public RecordSequence {
   Result<std::vector<ReadPiece>> pieces_of(BlockRange blocks, Lsn& newest);
   Result<> verify(BlockIndex first, ByteSpan bytes, std::span<const std::uint32_t> checksums) const;
   Task<Result<>> read_from_log(const ReadPiece& piece, MutableByteSpan into);
-  Task<Result<>> read_layers(ChainRef chain, BlockRange blocks, MutableByteSpan into);
+  bool is_whole(const Chain& chain) const;
+  Result<ChainRef> chain_at(std::optional<SnapshotUuid> at) const;
+  Task<Result<>> read_layers(ChainRef chain, std::optional<SnapshotUuid> at, BlockRange blocks,
+                             MutableByteSpan into);
+  Task<Result<ChainRef>> read_window(ChainRef chain, std::optional<SnapshotUuid> at,
+                                     BlockRange blocks, MutableByteSpan into);
   Task<Result<bool>> try_read_layers(const Chain& chain, BlockRange blocks, MutableByteSpan into);
-  Task<Result<>> read_held(const Chain& chain, BlockRange blocks, MutableByteSpan into);
+  Task<Result<bool>> read_held(const Chain& chain, BlockRange blocks, MutableByteSpan into);
   Task<Result<>> repair_block(const Chain& chain, std::size_t layer, BlockIndex block,
                               BlockInfo info, MutableByteSpan into);
 

@@ -330,22 +330,23 @@ Task<Result<std::optional<ChunkView>>> Replica::view_of(const Chain& chain, Chun
 Task<Result<std::optional<ChunkView>>> Replica::next_changed(std::optional<SnapshotUuid> at,
                                                              Lsn since, ChunkIndex from) {
   ASHLAR_CO_TRY(usable());
-  ChainRef chain = head_chain_;
-  if (at) {
-    const std::optional<std::uint32_t> layer = layer_of(*at);
-    if (!layer) co_return Error::not_found("volume {} has no snapshot {} yet", volume(), *at);
-    chain = chain_of(*layer);
-  }
+  ASHLAR_CO_TRY_ASSIGN(ChainRef chain, chain_at(at));
   while (true) {
+    if (!is_whole(*chain)) {
+      ASHLAR_CO_TRY_ASSIGN(chain, chain_at(at));
+    }
     std::optional<ChunkIndex> next;
     for (const std::shared_ptr<Layer>& layer : *chain) {
       ASHLAR_CO_TRY_ASSIGN(const std::optional<MappedChunk> chunk,
                            co_await layer->next_chunk(from));
       if (chunk && (!next || chunk->chunk < *next)) next = chunk->chunk;
     }
-    if (!next) co_return std::nullopt;
-    ASHLAR_CO_TRY_ASSIGN(std::optional<ChunkView> view, co_await view_of(*chain, *next));
-    if (view->last_lsn > since) co_return view;
+    std::optional<ChunkView> view;
+    if (next) {
+      ASHLAR_CO_TRY_ASSIGN(view, co_await view_of(*chain, *next));
+    }
+    if (!is_whole(*chain)) continue;
+    if (!view || view->last_lsn > since) co_return view;
     from = next->next();
   }
 }
@@ -381,9 +382,10 @@ Task<Result<std::vector<Replica::ScrubVerdict>>> Replica::scrub(ScrubCursor& cur
     // Once more with the flusher held: only what is wrong then is wrong.
     for (unsigned i = 0; i < kBlocksPerChunk; ++i) {
       const std::uint64_t damaged = shared_.metrics.damaged_blocks.value();
-      const Result<> read =
+      const Result<bool> read =
           co_await read_held(one, {blocks.first + i, 1}, bytes.bytes().first(kBlockSize));
       if (!read.ok() && read.error().code() != ErrorCode::kDataLoss) co_return read.error();
+      if (read.ok() && !*read) break;  // the layer has gone
       const bool repaired = read.ok() && shared_.metrics.damaged_blocks.value() > damaged;
       if (read.ok() && !repaired) continue;
       verdicts.push_back({one.front()->id(), blocks.first + i, repaired});

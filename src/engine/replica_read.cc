@@ -119,7 +119,7 @@ Task<Result<Buffer>> Replica::read_range(BlockRange blocks, ReadView view) {
           ASHLAR_CO_TRY(co_await read_from_log(piece, part));
           break;
         case ReadPiece::From::kLayers:
-          ASHLAR_CO_TRY(co_await read_layers(chain, piece.blocks, part));
+          ASHLAR_CO_TRY(co_await read_layers(chain, std::nullopt, piece.blocks, part));
           break;
       }
     }
@@ -140,17 +140,48 @@ Task<Result<>> Replica::read_from_log(const ReadPiece& piece, MutableByteSpan in
   co_return good;
 }
 
-Task<Result<>> Replica::read_layers(ChainRef chain, BlockRange blocks, MutableByteSpan into) {
-  for (std::uint64_t at = 0; at < blocks.count; at += kReadWindow) {
-    const BlockRange window{blocks.first + at, std::min(kReadWindow, blocks.count - at)};
-    const MutableByteSpan bytes = into.subspan(at * kBlockSize, window.count * kBlockSize);
-    bool done = false;
-    for (int i = 0; i < kTries && !done; ++i) {
-      ASHLAR_CO_TRY_ASSIGN(done, co_await try_read_layers(*chain, window, bytes));
-    }
-    if (!done) ASHLAR_CO_TRY(co_await read_held(*chain, window, bytes));
+// A chain that a merge has taken a layer from is no longer read: what the layer held has moved
+// down, and may have moved on since, past what was looked at already.
+bool Replica::is_whole(const Chain& chain) const {
+  return std::all_of(chain.begin(), chain.end(), [this](const std::shared_ptr<Layer>& layer) {
+    return std::find(layers_.begin(), layers_.end(), layer) != layers_.end();
+  });
+}
+
+// Of a snapshot, or (nothing given) the head.
+Result<Replica::ChainRef> Replica::chain_at(std::optional<SnapshotUuid> at) const {
+  if (!at) return head_chain_;
+  const std::optional<std::uint32_t> layer = layer_of(*at);
+  if (!layer) return Error::not_found("volume {} has no snapshot {} yet", volume(), *at);
+  return chain_of(*layer);
+}
+
+Task<Result<>> Replica::read_layers(ChainRef chain, std::optional<SnapshotUuid> at,
+                                    BlockRange blocks, MutableByteSpan into) {
+  for (std::uint64_t done = 0; done < blocks.count; done += kReadWindow) {
+    const BlockRange window{blocks.first + done, std::min(kReadWindow, blocks.count - done)};
+    const MutableByteSpan bytes = into.subspan(done * kBlockSize, window.count * kBlockSize);
+    ASHLAR_CO_TRY_ASSIGN(chain, co_await read_window(std::move(chain), at, window, bytes));
   }
   co_return Result<>();
+}
+
+// Returns the chain that it was read from.
+Task<Result<Replica::ChainRef>> Replica::read_window(ChainRef chain, std::optional<SnapshotUuid> at,
+                                                     BlockRange blocks, MutableByteSpan into) {
+  bool done = false;
+  for (int tries = 0; !done; ++tries) {
+    if (!is_whole(*chain)) {
+      ASHLAR_CO_TRY_ASSIGN(chain, chain_at(at));
+    }
+    if (tries < kTries) {
+      ASHLAR_CO_TRY_ASSIGN(done, co_await try_read_layers(*chain, blocks, into));
+      done = done && is_whole(*chain);
+    } else {
+      ASHLAR_CO_TRY_ASSIGN(done, co_await read_held(*chain, blocks, into));
+    }
+  }
+  co_return chain;
 }
 
 Task<Result<bool>> Replica::try_read_layers(const Chain& chain, BlockRange blocks,
@@ -164,10 +195,12 @@ Task<Result<bool>> Replica::try_read_layers(const Chain& chain, BlockRange block
   co_return bad.empty();
 }
 
-// With the flusher held nothing moves: what does not match now is damage.
-Task<Result<>> Replica::read_held(const Chain& chain, BlockRange blocks, MutableByteSpan into) {
+// With the flusher held nothing moves: what does not match now is damage. False when the chain has
+// lost a layer before.
+Task<Result<bool>> Replica::read_held(const Chain& chain, BlockRange blocks, MutableByteSpan into) {
   const Result<Mutex::Guard> held = co_await flush_lock_.lock();
   if (!held.ok()) co_return held.error();
+  if (!is_whole(chain)) co_return false;
   std::array<ResolvedBlock, kReadWindow> resolved;
   const std::span<ResolvedBlock> some(resolved.data(), blocks.count);
   ASHLAR_CO_TRY(co_await resolve(chain, blocks, some));
@@ -180,7 +213,8 @@ Task<Result<>> Replica::read_held(const Chain& chain, BlockRange blocks, Mutable
                               into.subspan(place * kBlockSize, kBlockSize));
     if (!repaired.ok()) outcome = repaired;
   }
-  co_return outcome;
+  if (!outcome.ok()) co_return outcome.error();
+  co_return true;
 }
 
 // Asks for good bytes and writes them over the bad ones. The flush lock is held.
@@ -261,9 +295,9 @@ Task<Result<Buffer>> Replica::read_snapshot(SnapshotUuid uuid, BlockRange blocks
   ASHLAR_CO_TRY(usable());
   ASHLAR_CO_TRY(check_range(blocks));
   ASHLAR_CO_TRY(co_await materialize(uuid));
-  const ChainRef chain = chain_of(*layer_of(uuid));
+  ASHLAR_CO_TRY_ASSIGN(ChainRef chain, chain_at(uuid));
   ASHLAR_CO_TRY_ASSIGN(Buffer into, shared_.pool.allocate(ByteCount(blocks.count * kBlockSize)));
-  ASHLAR_CO_TRY(co_await read_layers(chain, blocks, into.bytes()));
+  ASHLAR_CO_TRY(co_await read_layers(std::move(chain), uuid, blocks, into.bytes()));
   co_return std::move(into);
 }
 

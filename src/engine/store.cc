@@ -304,6 +304,7 @@ Task<Result<>> Store::close() {
   is_open_ = false;
   if (outcome.ok() && shared_.log->failure()) outcome = *shared_.log->failure();
   replicas_.clear();
+  leaving_.clear();
   co_return outcome;
 }
 
@@ -382,15 +383,19 @@ Task<Result<>> Store::delete_replica(ReplicaUuid uuid) {
   if (found == replicas_.end()) {
     co_return Error::not_found("there is no replica {} in {}", uuid, options_.directory);
   }
-  // Out of the flusher's sight first.
-  std::unique_ptr<Replica> replica = std::move(found->second);
+  // Out of the flusher's sight first; but the log keeps its records.
+  const auto leaving = leaving_.insert(leaving_.end(), std::move(found->second));
   replicas_.erase(found);
-  ASHLAR_CO_TRY(co_await replica->quiesce());
+  ASHLAR_CO_TRY(co_await (*leaving)->quiesce());
   const std::string path = replica_path(uuid);
   const std::string deleting = path + std::string(kDeletingSuffix);
-  ASHLAR_CO_TRY(co_await runtime_.files.rename(path, deleting));
+  if (const Result<> renamed = co_await runtime_.files.rename(path, deleting); !renamed.ok()) {
+    replicas_.emplace(uuid, std::move(*leaving));
+    leaving_.erase(leaving);
+    co_return renamed;
+  }
   ASHLAR_CO_TRY(co_await runtime_.files.sync_directory(replica_directory()));
-  replica.reset();
+  leaving_.erase(leaving);
   ASHLAR_CO_TRY(co_await finish_deletion(uuid.to_string() + std::string(kDeletingSuffix)));
   // Layers it shared may have been waited for by those who made them.
   shared_.merge_wanted.set();
@@ -518,10 +523,12 @@ Task<Result<>> Store::advance_tail() {
   // What is not written yet has no position; it comes behind this.
   LogPosition needed = log.durable_end();
   if (unreadable_floor_) needed = std::min(needed, *unreadable_floor_);
-  for (const auto& [uuid, replica] : replicas_) {
-    const std::optional<LogPosition> oldest = replica->oldest_position();
+  const auto keep = [&needed](const Replica& replica) {
+    const std::optional<LogPosition> oldest = replica.oldest_position();
     if (oldest) needed = std::min(needed, *oldest);
-  }
+  };
+  for (const auto& [uuid, replica] : replicas_) keep(*replica);
+  for (const std::unique_ptr<Replica>& replica : leaving_) keep(*replica);
   const std::optional<ChainPoint> point = log.checkpoint_at(needed);
   if (!point || point->end <= state_.log.chain.end) co_return Result<>();
   LogCheckpoint checkpoint = state_.log;
@@ -556,6 +563,7 @@ Task<Result<>> Store::free_tail() {
 // A small step: what is appended again has to fit into the log's reserve until the tail has moved.
 // Nothing when a replica that can flush holds the tail itself: copies would not free anything.
 Task<Result<bool>> Store::move_oldest() {
+  if (!leaving_.empty()) co_return false;  // soon it holds nothing any more
   std::optional<LogPosition> first;
   const Replica* holder = nullptr;
   for (const auto& [uuid, replica] : replicas_) {

@@ -22,6 +22,7 @@
 // process that is killed.
 #pragma once
 
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -128,6 +129,9 @@ class Store {
   StoreShared shared_;
   LogRecovery recovery_;
   std::map<ReplicaUuid, std::unique_ptr<Replica>> replicas_;
+  // Being deleted: until the new name of its state file is durable it may come back after a crash,
+  // with all its records. One whose deletion failed then stays here.
+  std::list<std::unique_ptr<Replica>> leaving_;
   std::vector<UnreadableReplica> unreadable_;
   // Where the records of those begin, which the log keeps until they can be opened.
   std::optional<LogPosition> unreadable_floor_;
