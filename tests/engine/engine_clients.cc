@@ -368,6 +368,7 @@ Task<void> do_clone(EngineWorld* world, Volume* volume) {
   const Marked resizing(volume->resizing);
   Volume& made =
       world->add_volume(volume->model.size_blocks(), *volume->model.snapshot_contents(uuid));
+  made.model.descend_from(volume->model);
   const ReplicaSpec spec{made.replica_uuid(), made.uuid(), made.model.size_blocks()};
   const Result<Replica*> replica =
       co_await world->store->clone_replica(*volume->replica, uuid, spec);

@@ -89,6 +89,12 @@ class VolumeModel {
  public:
   VolumeModel(std::uint64_t size_blocks, Contents contents);
 
+  // A clone shares layers with its parent: where old data may show, the parent's may.
+  void descend_from(const VolumeModel& parent) {
+    history_ = parent.history_;
+    allows_old = allows_old || parent.allows_old;
+  }
+
   ChangeRef begin(Change change);
   // Each returns what is wrong, or nothing.
   [[nodiscard]] std::string acknowledge(const ChangeRef& change, Lsn lsn);
