@@ -71,6 +71,7 @@ void draw_options(EngineWorld& world, std::uint64_t seed) {
       .smallest_log = ByteCount(1 << 20),
       .durability = random.chance(1, 5) ? LogDurability::kBuffered : LogDurability::kDurable,
       .seal_delay = random.between(Duration(1ms), Duration(20ms)),
+      .batches_in_flight = random.between(1, 3),
       .payload_memory = ByteCount(random.between(64, 4096) << 10),
       .map_memory = ByteCount(random.between(2, 64) * kBlockSize),
       .flush_threshold = ByteCount(random.between(64, 1024) << 10),

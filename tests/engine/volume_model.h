@@ -91,6 +91,12 @@ class VolumeModel {
   // A clone shares its parent's layers: where old contents may show, its parent's may.
   void share_history(const VolumeModel& parent) { history_ = parent.history_; }
 
+  // A clone shares layers with its parent: where old data may show, the parent's may.
+  void descend_from(const VolumeModel& parent) {
+    history_ = parent.history_;
+    allows_old = allows_old || parent.allows_old;
+  }
+
   ChangeRef begin(Change change);
   // Each returns what is wrong, or nothing.
   [[nodiscard]] std::string acknowledge(const ChangeRef& change, Lsn lsn);
