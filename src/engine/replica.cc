@@ -234,12 +234,14 @@ Task<Result<Lsn>> Replica::place(RecordHeader header, std::span<const std::uint3
   co_return ticket->lsn();
 }
 
-// Between its place and this call the record may have been dropped by a cut, and its LSN given to
-// another one of a later epoch.
+// A cut may have dropped the record, and its LSN may be another one's of a later epoch.
+Result<> Replica::still_has(Lsn lsn, Epoch epoch) const {
+  if (lsn <= last_lsn && epoch_of(lsn).value_or(epoch) == epoch) return {};
+  return Error::aborted("record {} of epoch {} was dropped", lsn, epoch);
+}
+
 Task<Result<>> Replica::commit_of(Lsn lsn, Epoch epoch) {
-  if (lsn > last_lsn || epoch_of(lsn).value_or(epoch) != epoch) {
-    co_return Error::aborted("record {} of epoch {} was dropped", lsn, epoch);
-  }
+  ASHLAR_CO_TRY(still_has(lsn, epoch));
   co_return co_await committed_.wait(lsn);
 }
 
@@ -585,7 +587,8 @@ Task<Result<>> Replica::truncate_after(Epoch epoch, Lsn kept) {
         "the tail of replica {} cannot be dropped after {}: stable {}, last {}", uuid(), kept,
         stable_.value(), last_lsn);
   }
-  if (placing_ > 0) {
+  // Nor while one reads what it completes: that may be of the tail.
+  if (placing_ > 0 || !placing_is_open_) {
     co_return Error::failed_precondition("replica {} has appends that wait for their place",
                                          uuid());
   }

@@ -343,6 +343,7 @@ class Replica final : public RecordSequence {
                                       Buffer payload);
   Task<Result<Lsn>> append_control(RecordType type, ByteSpan payload, std::uint64_t block_count);
   Task<Result<Lsn>> append_snapshot_record(RecordType type, SnapshotPayload payload);
+  Result<> still_has(Lsn lsn, Epoch epoch) const;
   Task<Result<>> commit_of(Lsn lsn, Epoch epoch);
   Task<Result<Lsn>> write_whole_blocks(std::uint64_t offset, ByteSpan bytes, Epoch& epoch);
   Epoch current_epoch() const;

@@ -99,6 +99,7 @@ Task<Result<Buffer>> Replica::read_range(BlockRange blocks, ReadView view) {
   Lsn newest;
   const ChainRef chain = head_chain_;
   ASHLAR_CO_TRY_ASSIGN(std::vector<ReadPiece> pieces, pieces_of(blocks, newest));
+  const Epoch epoch = epoch_of(newest).value_or(Epoch());
   Buffer into;
   if (pieces.size() == 1 && pieces.front().from == ReadPiece::From::kMemory) {
     shared_.metrics.reads_from_memory.add();
@@ -125,8 +126,9 @@ Task<Result<Buffer>> Replica::read_range(BlockRange blocks, ReadView view) {
     }
   }
   // What was read holds records up to `newest`, so nobody may see it before they are committed.
-  if (view == ReadView::kCommitted && newest > committed_.value()) {
-    ASHLAR_CO_TRY(co_await committed_.wait(newest));
+  if (view == ReadView::kCommitted) {
+    ASHLAR_CO_TRY(still_has(newest, epoch));
+    if (newest > committed_.value()) ASHLAR_CO_TRY(co_await committed_.wait(newest));
   }
   co_return std::move(into);
 }
