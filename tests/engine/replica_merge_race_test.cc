@@ -16,6 +16,28 @@ Task<void> read_all(StoreLab* lab, Replica* replica, std::vector<std::uint64_t>*
   if (contents.ok()) *found = *contents;
 }
 
+// Appends one block to be committed by the test, and waits until it is durable.
+Task<Result<>> append_one(StoreLab& lab, Replica& replica, Epoch epoch, std::uint64_t block,
+                          std::uint64_t content) {
+  ASHLAR_CO_TRY_ASSIGN(Buffer bytes, lab.pool->allocate(ByteCount(kBlockSize)));
+  fill_block(bytes.bytes(), content);
+  const std::uint32_t checksum =
+      BlockChecksum(replica.volume()).of(BlockIndex(block), std::as_const(bytes).bytes());
+  const RecordHeader header{.type = RecordType::kWrite,
+                            .epoch = epoch,
+                            .first_block = BlockIndex(block),
+                            .block_count = 1,
+                            .payload_length = kBlockSize};
+  ASHLAR_CO_TRY_ASSIGN(const Lsn lsn,
+                       co_await replica.append(header, {&checksum, 1}, std::move(bytes)));
+  co_return co_await replica.durable(lsn);
+}
+
+Task<Result<>> write_sector(Replica* replica, ByteSpan bytes) {
+  const Result<Lsn> written = co_await replica->write_bytes(512, bytes);
+  co_return written.ok() ? Result<>() : Result<>(written.error());
+}
+
 TEST(ReplicaMergeRace, AReadGoesOnBelowLayersThatAreMergedTwiceMeanwhile) {
   StoreLab lab;
   lab.run([](StoreLab& l) -> Task<void> {
@@ -75,6 +97,30 @@ TEST(ReplicaMergeRace, AReplicaWhoseDeletionIsCutShortComesBackWithAllItsRecords
           << "killed after " << steps << " steps";
     });
   }
+}
+
+TEST(ReplicaMergeRace, AReadThatSawATailWhichWasDroppedDoesNotShowIt) {
+  StoreLab lab;
+  lab.run([](StoreLab& l) -> Task<void> {
+    Replica* replica = (co_await l.make(1, 1024)).value();
+    CO_ASSERT_OK(co_await l.write(*replica, 0, 1, 100));
+    CO_ASSERT_OK(co_await l.store->checkpoint());
+    replica->set_commit_rule(CommitRule::kGiven);
+    CO_ASSERT_OK(co_await append_one(l, *replica, Epoch(1), 1, 200));
+    l.node.disk().timing.read_base = 50ms;
+    std::vector<std::uint64_t> found;
+    TaskScope reader(co_await this_task());
+    reader.spawn(read_all(&l, replica, &found));
+    (void)co_await sleep_for(l.node.runtime().clock, 1ms);
+    // Another record takes the LSN of the one that the reader has seen.
+    CO_ASSERT_OK(co_await replica->promise(Epoch(2)));
+    CO_ASSERT_OK(co_await replica->truncate_after(Epoch(2), Lsn(1)));
+    CO_ASSERT_OK(co_await append_one(l, *replica, Epoch(2), 2, 300));
+    replica->set_commit(Lsn(2));
+    (void)co_await reader.join();
+    CO_ASSERT_TRUE(found.size() == 1024);
+    EXPECT_THAT(std::span(found).first(3), ElementsAre(100, 0, 300));
+  });
 }
 
 }  // namespace

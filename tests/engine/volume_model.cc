@@ -204,6 +204,19 @@ bool VolumeModel::was_ever_there(std::uint64_t sector, Tag tag) const {
   return found != history_.end() && sector >= found->second.first && sector < found->second.end();
 }
 
+// What happened to a sector in this life.
+std::string VolumeModel::describe(std::uint64_t sector) const {
+  std::string text = fmt::format("; {:x} at {}", at(base_.contents, sector), base_lsn_);
+  for (const ChangeRef& change : changes_) {
+    if (!change->covers(sector)) continue;
+    fmt::format_to(std::back_inserter(text), ", {:x} by record {} (type {}){}{}{}",
+                   change->tag_at(sector), change->lsn, static_cast<int>(change->type),
+                   change->acknowledged ? "" : " not acknowledged", change->seen ? " seen" : "",
+                   change->dropped ? " dropped" : "");
+  }
+  return text;
+}
+
 std::string VolumeModel::end_read(const Reading& reading, ByteSpan bytes) {
   for (std::uint64_t i = 0; i < reading.sectors.count; ++i) {
     const std::uint64_t sector = reading.sectors.first + i;
@@ -225,8 +238,9 @@ std::string VolumeModel::end_read(const Reading& reading, ByteSpan bytes) {
     }
     if (shown == nullptr) {
       if (allows_old && was_ever_there(sector, *tag)) continue;
-      return fmt::format("sector {} (block {}) shows {:x}; record {} had written {:x} there before",
-                         sector, sector / kSectorsPerBlock, *tag, floor, floor_tag);
+      return fmt::format(
+          "sector {} (block {}) shows {:x}; record {} had written {:x} there before{}", sector,
+          sector / kSectorsPerBlock, *tag, floor, floor_tag, describe(sector));
     }
     if (candidates > 1) continue;  // zeros: nobody knows whose
     shown->seen = true;

@@ -146,6 +146,7 @@ class VolumeModel {
   void start_from(Lsn last);
   void grow_floors(std::uint64_t sectors);
   void raise_floors(const Change& change);
+  std::string describe(std::uint64_t sector) const;
   bool was_ever_there(std::uint64_t sector, Tag tag) const;
 
   VolumeState base_;
