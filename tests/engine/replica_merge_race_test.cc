@@ -33,11 +33,6 @@ Task<Result<>> append_one(StoreLab& lab, Replica& replica, Epoch epoch, std::uin
   co_return co_await replica.durable(lsn);
 }
 
-Task<Result<>> write_sector(Replica* replica, ByteSpan bytes) {
-  const Result<Lsn> written = co_await replica->write_bytes(512, bytes);
-  co_return written.ok() ? Result<>() : Result<>(written.error());
-}
-
 TEST(ReplicaMergeRace, AReadGoesOnBelowLayersThatAreMergedTwiceMeanwhile) {
   StoreLab lab;
   lab.run([](StoreLab& l) -> Task<void> {
