@@ -397,6 +397,8 @@ Task<Result<Lsn>> Replica::append_snapshot_record(RecordType type, SnapshotPaylo
 
 Task<Result<Lsn>> Replica::snapshot(SnapshotUuid uuid, WallTime created) {
   if (uuid.is_nil()) co_return Error::invalid_argument("a snapshot needs a uuid");
+  const Result<Mutex::Guard> turn = co_await snapshot_lock_.lock();
+  if (!turn.ok()) co_return turn.error();
   if (knows_snapshot(uuid)) {
     co_return Error::already_exists("snapshot {} of volume {} exists", uuid, volume());
   }
@@ -408,6 +410,8 @@ Task<Result<Lsn>> Replica::snapshot(SnapshotUuid uuid, WallTime created) {
 }
 
 Task<Result<Lsn>> Replica::delete_snapshot(SnapshotUuid uuid) {
+  const Result<Mutex::Guard> turn = co_await snapshot_lock_.lock();
+  if (!turn.ok()) co_return turn.error();
   if (!knows_snapshot(uuid)) {
     co_return Error::not_found("volume {} has no snapshot {}", volume(), uuid);
   }
