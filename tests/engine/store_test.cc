@@ -106,6 +106,36 @@ TEST(StoreTest, FormatOfAStoreIsRefusedAndChangesNothing) {
 // --- what is accepted can be opened again (L13)
 // ---------------------------------------------------
 
+TEST(StoreTest, ALogOfAnyCapacityIsRefusedWithNothingLeftOrOpens) {
+  const ByteCount capacities[] = {ByteCount(0),
+                                  ByteCount(4096),
+                                  ByteCount((1 << 20) - 4096),
+                                  ByteCount(1 << 20),
+                                  ByteCount((1 << 20) + 1),
+                                  ByteCount((1 << 20) + 4096),
+                                  ByteCount(2 << 20),
+                                  ByteCount((16 << 20) - 1),
+                                  ByteCount(16 << 20),
+                                  ByteCount(std::uint64_t{1} << 62),
+                                  ByteCount(-1ULL << 20),
+                                  ByteCount(-1ULL)};
+  for (const ByteCount capacity : capacities) {
+    SCOPED_TRACE(capacity.value());
+    StoreLab lab;
+    lab.options.log_capacity = capacity;
+    lab.io.clear();
+    if (lab.live([](StoreLab&) -> Task<void> { co_return; })) {
+      EXPECT_TRUE(lab.live([](StoreLab& l) -> Task<void> {
+        Replica* replica = (co_await l.make(1, 64)).value();
+        EXPECT_EQ(outcome_of(co_await l.write(*replica, 0, 16, 1)), "OK");
+      }));
+    } else {
+      EXPECT_EQ(lab.error->code(), ErrorCode::kInvalidArgument);
+      EXPECT_EQ(lab.io.changes(), 0u);
+    }
+  }
+}
+
 TEST(StoreTest, AVolumeOfAnySizeIsRefusedWithNothingLeftOrOpensGrowsAndIsRead) {
   static const std::vector<std::uint64_t> sizes{0,
                                                 1,
