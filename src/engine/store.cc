@@ -267,15 +267,16 @@ Task<Result<>> Store::recover() {
   const LogPosition tail = state_.log.chain.end;
   ASHLAR_CO_TRY(co_await store_checkpoint(recovery_.checkpoint_of(state_.log.chain)));
   shared_.tail = state_.log.chain;
-  shared_.log = std::make_unique<LogWriter>(runtime_.clock, *files_.log,
-                                            LogWriterOptions{.store = state_.store,
-                                                             .capacity = state_.log_capacity,
-                                                             .reserve = shared_.log_reserve(),
-                                                             .durability = options_.durability,
-                                                             .seal_delay = options_.seal_delay,
-                       .batches_in_flight = options_.batches_in_flight,
-                       .metrics = &metrics_},
-                                            recovery_.start_of(tail));
+  shared_.log =
+      std::make_unique<LogWriter>(runtime_.clock, *files_.log,
+                                  LogWriterOptions{.store = state_.store,
+                                                   .capacity = state_.log_capacity,
+                                                   .reserve = shared_.log_reserve(),
+                                                   .durability = options_.durability,
+                                                   .seal_delay = options_.seal_delay,
+                                                   .batches_in_flight = options_.batches_in_flight,
+                                                   .metrics = &metrics_},
+                                  recovery_.start_of(tail));
   co_return Result<>();
 }
 
