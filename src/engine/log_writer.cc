@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/runtime/task_scope.h"
+#include "engine/engine_metrics.h"
 
 namespace ashlar::engine {
 namespace {
@@ -573,7 +574,14 @@ void LogWriter::written_batch(Flight& flight) {
   history_.add(chain_);
   ++batches_written_;
   durable_said_ = std::max(durable_said_, flight.header.durable_up_to);
-  if (flight.batch.records.front().type != RecordType::kSeal) records_end_ = chain_.end;
+  if (flight.batch.records.front().type != RecordType::kSeal) {
+    records_end_ = chain_.end;
+    if (options_.metrics != nullptr) {
+      options_.metrics->batches.add();
+      options_.metrics->batch_records.add(flight.batch.records.size());
+      options_.metrics->batch_bytes.observe(ByteCount(chain_.end - flight.header.position));
+    }
+  }
   if (options_.durability == LogDurability::kDurable) durable_ = chain_.end;
   ASHLAR_CHECK(tail_ <= durable_ && durable_ <= chain_.end && chain_.end <= head());
   BatchOutcome& outcome = *flight.batch.outcome;

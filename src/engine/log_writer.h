@@ -63,6 +63,8 @@
 
 namespace ashlar::engine {
 
+class EngineMetrics;
+
 enum class LogDurability : std::uint8_t {
   kDurable,   // each batch is written with DSYNC
   kBuffered,  // batches are durable after the next sync()
@@ -78,7 +80,8 @@ struct LogWriterOptions {
   Duration seal_delay = 10ms;
   // Batches on their way to the disk at the same time.
   std::size_t batches_in_flight = 2;
-  std::size_t most_waiting = 1024;  // appends beyond these are refused; copies and cuts likewise
+  std::size_t most_waiting = 1024;   // appends beyond these are refused; copies and cuts likewise
+  EngineMetrics* metrics = nullptr;  // told of each batch but seals
 };
 
 // Where the log goes on. It comes from the recovery scan (LogRecovery::start_of) and nothing else

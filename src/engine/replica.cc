@@ -410,6 +410,8 @@ Task<Result<Lsn>> Replica::append_snapshot_record(RecordType type, SnapshotPaylo
 
 Task<Result<Lsn>> Replica::snapshot(SnapshotUuid uuid, WallTime created) {
   if (uuid.is_nil()) co_return Error::invalid_argument("a snapshot needs a uuid");
+  const Result<Mutex::Guard> turn = co_await snapshot_lock_.lock();
+  if (!turn.ok()) co_return turn.error();
   // One that was deleted keeps its name until its layer is gone.
   const bool is_deleted = std::any_of(
       state_.layers.begin(), state_.layers.end(),
@@ -425,6 +427,8 @@ Task<Result<Lsn>> Replica::snapshot(SnapshotUuid uuid, WallTime created) {
 }
 
 Task<Result<Lsn>> Replica::delete_snapshot(SnapshotUuid uuid) {
+  const Result<Mutex::Guard> turn = co_await snapshot_lock_.lock();
+  if (!turn.ok()) co_return turn.error();
   if (!knows_snapshot(uuid)) {
     co_return Error::not_found("volume {} has no snapshot {}", volume(), uuid);
   }

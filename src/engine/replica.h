@@ -447,6 +447,8 @@ class Replica final : public RecordSequence {
   ChainRef head_chain_;
   Mutex flush_lock_;
   Mutex state_lock_;
+  // A snapshot is looked for and its record committed before the next one is looked for (L62).
+  Mutex snapshot_lock_;
   // Where the records begin that the index was told to flush and the state does not have yet.
   std::optional<LogPosition> pass_floor_;
   // The pass under way ends with a revert: the index holds what it takes back until it is over.

@@ -77,6 +77,12 @@ Task<Result<>> Store::format(Runtime runtime, StoreOptions options, StoreUuid uu
   if (options.server.is_nil() || uuid.is_nil()) {
     co_return Error::invalid_argument("a store needs a uuid and the uuid of its server");
   }
+  // What can never fit is refused before anything is made.
+  ASHLAR_CO_TRY_ASSIGN(const FileSystemSpace space, co_await files.space(parent_of(options)));
+  if (options.log_capacity > space.total) {
+    co_return Error::invalid_argument("a log of {} bytes on a file system of {}",
+                                      options.log_capacity.value(), space.total.value());
+  }
   ASHLAR_CO_TRY(co_await make_directories(files, options));
   ASHLAR_CO_TRY(co_await check_empty(files, options));
   ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<File> owner_file,
@@ -276,7 +282,8 @@ Task<Result<>> Store::recover() {
                                                    .reserve = shared_.log_reserve(),
                                                    .durability = options_.durability,
                                                    .seal_delay = options_.seal_delay,
-                                                   .batches_in_flight = options_.batches_in_flight},
+                                                   .batches_in_flight = options_.batches_in_flight,
+                                                   .metrics = &metrics_},
                                   recovery_.start_of(tail));
   co_return Result<>();
 }
@@ -513,6 +520,9 @@ Task<Result<bool>> Store::flush_round() {
   (void)co_await space_.refresh();
   metrics_.log_fill.set(shared_.log->fill_ratio());
   metrics_.payload_bytes.set(shared_.payload_bytes);
+  const MapCacheStatistics maps = cache_.statistics();
+  metrics_.map_hits.add(maps.hits - metrics_.map_hits.value());
+  metrics_.map_misses.add(maps.misses - metrics_.map_misses.value());
   // A pass ends at a snapshot: the rest is next.
   for (Replica* replica : replicas()) {
     if (replica->has_work()) shared_.dirty.set();
