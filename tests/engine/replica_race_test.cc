@@ -13,6 +13,10 @@ using testing::ElementsAre;
 
 using Contents = Result<std::vector<std::uint64_t>>;
 
+Contents not_read() {
+  return Error::internal("not read");
+}
+
 // Places a record of one block, and does not wait for its commit.
 Task<Result<Lsn>> place(StoreLab& lab, Replica& replica, Epoch epoch, std::uint64_t block,
                         std::uint64_t content) {
@@ -33,6 +37,13 @@ Task<Result<>> read_into(StoreLab* lab, Replica* replica, std::uint64_t first, s
   co_return Result<>();
 }
 
+// Begins to read block 0 as soon as the state has moved up to `lsn`.
+Task<Result<>> read_when_flushed(StoreLab* lab, Replica* replica, Lsn lsn, Contents* out) {
+  while (replica->state().flushed < lsn) co_await yield();
+  *out = co_await with_timeout(lab->store->shared().clock, 10s, lab->read(*replica, 0, 1));
+  co_return Result<>();
+}
+
 Task<Result<>> truncate(Replica* replica, Epoch epoch, Lsn kept) {
   co_return co_await replica->truncate_after(epoch, kept);
 }
@@ -44,12 +55,6 @@ Task<Result<>> flush(Replica* replica, Result<>* out) {
 
 Task<Result<>> remove(Store* store, ReplicaUuid uuid, Result<>* out) {
   *out = co_await store->delete_replica(uuid);
-  co_return Result<>();
-}
-
-Task<Result<>> revert(Replica* replica, SnapshotUuid uuid) {
-  const Result<Lsn> lsn = co_await replica->revert(uuid);
-  if (!lsn.ok()) co_return lsn.error();
   co_return Result<>();
 }
 
@@ -115,13 +120,16 @@ TEST(ReplicaRaceTest, AReadDoesNotShowARecordThatWasDroppedWhileItWasUnderWay) {
     replica->set_commit_rule(CommitRule::kGiven);
     CO_ASSERT_OK(co_await place(l, *replica, Epoch(1), 1, 77));
     CO_ASSERT_OK(co_await replica->promise(Epoch(2)));
+    // The read has the record from memory, and is at the layer's block until all else is over.
+    l.node.disk().timing.read_base = 100ms;
     TaskScope scope(co_await this_task());
-    Contents seen = Error::internal("not read");
+    Contents seen = not_read();
     scope.spawn(read_into(&l, replica, 0, 2, &seen));
-    scope.spawn(truncate(replica, Epoch(2), Lsn(1)));
-    co_await yield();
+    CO_ASSERT_OK(co_await sleep_for(l.store->shared().clock, 10ms));
+    CO_ASSERT_OK(co_await replica->truncate_after(Epoch(2), Lsn(1)));
     CO_ASSERT_OK(co_await place(l, *replica, Epoch(2), 5, 88));
     replica->set_commit(Lsn(2));
+    EXPECT_FALSE(seen.ok()) << "the read was over before the cut";
     CO_ASSERT_OK(co_await scope.join());
     EXPECT_THAT(seen.value(), ElementsAre(5, 0));
   });
@@ -129,33 +137,35 @@ TEST(ReplicaRaceTest, AReadDoesNotShowARecordThatWasDroppedWhileItWasUnderWay) {
 
 TEST(ReplicaRaceTest, AReadThatComesAtTheEndOfARevertsPassIsAnswered) {
   StoreLab lab;
+  lab.options.flush_delay = 1h;  // no pass but those that are asked for
   lab.run([](StoreLab& l) -> Task<void> {
     Replica* replica = (co_await l.make(1, 1024)).value();
     const SnapshotUuid snapshot = lab_uuid<SnapshotUuid>(1);
-    Clock& clock = l.store->shared().clock;
     CO_ASSERT_OK(co_await l.write(*replica, 0, 1, 5));
     CO_ASSERT_OK(co_await replica->snapshot(snapshot, WallTime()));
-    CO_ASSERT_OK(co_await l.write(*replica, 0, 1, 6));
     CO_ASSERT_OK(co_await l.store->checkpoint());
+    // The pass yields when the index has forgotten it. The state has moved by then.
+    CO_ASSERT_OK(co_await l.write(*replica, 0, 1, 6));
+    CO_ASSERT_OK(co_await replica->revert(snapshot));
+    // With so many in the queue before the pass, some of them see that.
+    std::vector<Contents> seen(32, not_read());
     TaskScope scope(co_await this_task());
-    scope.spawn(revert(replica, snapshot));
-    // The pass wakes the merges right after it has moved the state.
-    while (replica->state().flushed < Lsn(4)) {
-      if (l.store->shared().merge_wanted.is_set()) CO_ASSERT_OK(co_await sleep_for(clock, 1ms));
-      CO_ASSERT_OK(co_await l.store->shared().merge_wanted.wait());
+    for (Contents& out : seen) {
+      scope.spawn(read_when_flushed(&l, replica, replica->last(), &out));
     }
-    Contents seen = Error::internal("not read");
-    const Result<> read = co_await with_timeout(clock, 10s, read_into(&l, replica, 0, 1, &seen));
-    CO_ASSERT_OK(read);
+    CO_ASSERT_OK(co_await l.store->checkpoint());
     CO_ASSERT_OK(co_await scope.join());
-    EXPECT_THAT(seen.value(), ElementsAre(5));
+    for (const Contents& one : seen) {
+      CO_ASSERT_OK(one);
+      EXPECT_THAT(*one, ElementsAre(5));
+    }
   });
 }
 
 TEST(ReplicaRaceTest, AReadThatOutlivesTwoMergesShowsTheNewest) {
   StoreLab lab;
   lab.run([](StoreLab& l) -> Task<void> {
-    Replica* replica = (co_await l.make(1, 4096)).value();
+    Replica* replica = (co_await l.make(1, 1024)).value();
     for (std::uint64_t at = 0; at < 1024; at += 32) {
       CO_ASSERT_OK(co_await l.write(*replica, at, 32, 10'000 + at));
     }
@@ -164,23 +174,22 @@ TEST(ReplicaRaceTest, AReadThatOutlivesTwoMergesShowsTheNewest) {
     CO_ASSERT_OK(co_await replica->snapshot(lab_uuid<SnapshotUuid>(2), WallTime()));
     CO_ASSERT_OK(co_await l.write(*replica, 1000, 1, 6));
     CO_ASSERT_OK(co_await l.store->checkpoint());
+    // The read comes to block 1000 last, many reads of the disk later; the merges need few.
+    l.node.disk().timing.read_base = 20ms;
+    TaskScope scope(co_await this_task());
+    Contents seen = not_read();
+    scope.spawn(read_into(&l, replica, 0, 1024, &seen));
+    co_await yield();
+    EXPECT_EQ(replica->status().layers, 3u);
     CO_ASSERT_OK(co_await replica->delete_snapshot(lab_uuid<SnapshotUuid>(1)));
     CO_ASSERT_OK(co_await replica->delete_snapshot(lab_uuid<SnapshotUuid>(2)));
     CO_ASSERT_OK(co_await l.store->checkpoint());
-    Clock& clock = l.store->shared().clock;
-    constexpr std::size_t kReads = 400;
-    std::vector<Contents> seen(kReads, Contents(Error::internal("not read")));
-    TaskScope scope(co_await this_task());
-    for (std::size_t i = 0; i < kReads; ++i) {
-      scope.spawn(read_into(&l, replica, 513 - i % 512, 500, &seen[i]));
-      CO_ASSERT_OK(co_await sleep_for(clock, 50us));
+    while (replica->status().layers > 1) {
+      CO_ASSERT_OK(co_await sleep_for(l.store->shared().clock, 1ms));
     }
+    EXPECT_FALSE(seen.ok()) << "the read was over before the merges";
     CO_ASSERT_OK(co_await scope.join());
-    EXPECT_EQ(replica->status().layers, 1u);
-    for (std::size_t i = 0; i < kReads; ++i) {
-      const std::uint64_t first = 513 - i % 512;
-      if (first + 500 > 1000) EXPECT_EQ(seen[i].value()[1000 - first], 6u) << i;
-    }
+    EXPECT_EQ(seen.value()[1000], 6u);
   });
 }
 
