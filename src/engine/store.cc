@@ -261,14 +261,15 @@ Task<Result<>> Store::recover() {
   const LogPosition tail = state_.log.chain.end;
   ASHLAR_CO_TRY(co_await store_checkpoint(recovery_.checkpoint_of(state_.log.chain)));
   shared_.tail = state_.log.chain;
-  shared_.log = std::make_unique<LogWriter>(runtime_.clock, *files_.log,
-                                            LogWriterOptions{.store = state_.store,
-                                                             .capacity = state_.log_capacity,
-                                                             .reserve = shared_.log_reserve(),
-                                                             .durability = options_.durability,
-                                                             .seal_delay = options_.seal_delay,
-                       .batches_in_flight = options_.batches_in_flight},
-                                            recovery_.start_of(tail));
+  shared_.log =
+      std::make_unique<LogWriter>(runtime_.clock, *files_.log,
+                                  LogWriterOptions{.store = state_.store,
+                                                   .capacity = state_.log_capacity,
+                                                   .reserve = shared_.log_reserve(),
+                                                   .durability = options_.durability,
+                                                   .seal_delay = options_.seal_delay,
+                                                   .batches_in_flight = options_.batches_in_flight},
+                                  recovery_.start_of(tail));
   co_return Result<>();
 }
 
@@ -396,6 +397,9 @@ Task<Result<>> Store::delete_replica(ReplicaUuid uuid) {
   }
   ASHLAR_CO_TRY(co_await runtime_.files.sync_directory(replica_directory()));
   leaving_.erase(leaving);
+  // Appends may wait for the space in the log that it held.
+  shared_.dirty.set();
+  shared_.urgent.set();
   ASHLAR_CO_TRY(co_await finish_deletion(uuid.to_string() + std::string(kDeletingSuffix)));
   // Layers it shared may have been waited for by those who made them.
   shared_.merge_wanted.set();
