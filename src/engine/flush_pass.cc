@@ -128,8 +128,8 @@ Task<Result<>> FlushPass::write_group(std::size_t begin, std::size_t end, Semaph
 Task<Result<>> FlushPass::write_runs() {
   // While there is room in the log the foreground goes first.
   const std::size_t depth = shared_.options.flush_depth;
-  const bool is_behind =
-      shared_.fill() > 0.3 || shared_.payload_bytes.value() > 2 * shared_.options.flush_threshold.value();
+  const bool is_behind = shared_.fill() > 0.3 || shared_.payload_bytes.value() >
+                                                     2 * shared_.options.flush_threshold.value();
   Semaphore in_flight(is_behind ? depth : std::max<std::size_t>(depth / 4, 1));
   const TaskContext here = co_await this_task();
   TaskScope writes(here);

@@ -31,6 +31,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -231,9 +232,9 @@ class Replica final : public RecordSequence {
   // starts a layer for it over what is here, and lets the stream go on behind `base`. What is here
   // must be flushed or dropped before (checked), and nothing be appended until it resolves.
   Task<Result<>> begin_install(Epoch epoch, Lsn base);
-  // Blocks of `view` that no live record has taken are installed; kAbsent ones become zeros. A live
-  // discard of what no layer knows yet leaves no trace: the view has to be newer than those.
-  // `bytes` holds the present blocks in order.
+  // Blocks of `view` that no live record has taken are installed; kAbsent ones become zeros.
+  // `bytes` holds the present blocks in order. After a restart the installation begins anew: what
+  // live discards took is known in memory only.
   Task<Result<>> install_chunk(const ChunkView& view, ByteSpan bytes);
   // The copy is complete: a candidate again. With kReplace the old layers go.
   enum class InstallKind : std::uint8_t { kDelta, kReplace };
@@ -387,6 +388,8 @@ class Replica final : public RecordSequence {
   Task<Result<>> finish_pass(Lsn target);
   void apply_controls(ReplicaState& state, Lsn up_to) const;
   void forget_flushed(Lsn up_to);
+  void note_discards();
+  bool was_discarded(BlockIndex block) const;
   void fail_pass(const FlushPass& pass, const Error& error);
   Task<Result<>> load_controls();
   Task<Result<>> flush_further();
@@ -459,6 +462,9 @@ class Replica final : public RecordSequence {
     ChainPoint before;
   };
   RingQueue<Mark> marks_;
+  // Ranges that live discards have taken since begin_install, by their first block: a layer keeps
+  // no trace of a discard where nothing is below, and an old copy must not fill it again.
+  std::map<BlockIndex, BlockIndex> discarded_;
   std::uint64_t uses_ = 0;
   Event unused_;
   RepairSource* repair_source_ = nullptr;

@@ -429,6 +429,7 @@ Task<Result<>> Replica::begin_install(Epoch epoch, Lsn base) {
   ASHLAR_CO_TRY(co_await push_layer(next, layers, next.head, base));
   ASHLAR_CO_TRY(co_await store_state(std::move(next), std::move(layers)));
   epochs_ = state_.epochs;
+  discarded_.clear();
   last_lsn = base;
   last_epoch = epoch;
   index_.advance_stable(base);
@@ -467,7 +468,7 @@ Task<Result<>> Replica::install_chunk(const ChunkView& view, ByteSpan bytes) {
     }
     // A live record was flushed before: it is newer.
     if (((entry.present | entry.discarded) & bit) != 0) continue;
-    if (block.empty()) {
+    if (block.empty() || was_discarded(first + i)) {
       entry.discarded = static_cast<std::uint16_t>(entry.discarded | bit);
       continue;
     }
@@ -506,6 +507,7 @@ Task<Result<>> Replica::finish_install(InstallKind kind) {
     }
   }
   ASHLAR_CO_TRY(co_await store_state(std::move(next), std::move(layers)));
+  discarded_.clear();
   shared_.merge_wanted.set();
   co_return Result<>();
 }

@@ -215,6 +215,7 @@ Task<Result<>> Replica::flush_to(Lsn target) {
   const RevertMark mark(reverting_, rotation != nullptr && rotation->header.lsn == target &&
                                         rotation->header.type == RecordType::kRevert);
   ASHLAR_CO_TRY(co_await advance_index(target));
+  if (!state_.candidate) note_discards();
   FlushPass pass(shared_, index_, checksum_, flush_target());
   const Result<> flushed = co_await pass.run();
   if (!flushed.ok()) {
@@ -230,6 +231,29 @@ Task<Result<>> Replica::flush_to(Lsn target) {
     co_await yield();
   }
   co_return Result<>();
+}
+
+// What the pass is about to forget of discards, for install_chunk().
+void Replica::note_discards() {
+  index_.visit_stable(BlockIndex(), [this](const IndexRun& run) {
+    if (!run.is_discard()) return true;
+    BlockIndex first = run.blocks.first;
+    BlockIndex end = run.blocks.end();
+    auto next = discarded_.upper_bound(first);
+    if (next != discarded_.begin() && std::prev(next)->second >= first) --next;
+    while (next != discarded_.end() && next->first <= end) {
+      first = std::min(first, next->first);
+      end = std::max(end, next->second);
+      next = discarded_.erase(next);
+    }
+    discarded_.emplace(first, end);
+    return true;
+  });
+}
+
+bool Replica::was_discarded(BlockIndex block) const {
+  const auto behind = discarded_.upper_bound(block);
+  return behind != discarded_.begin() && std::prev(behind)->second > block;
 }
 
 void Replica::fail_pass(const FlushPass& pass, const Error& error) {

@@ -410,6 +410,9 @@ Task<Result<>> Store::delete_replica(ReplicaUuid uuid) {
     co_return left;
   }
   leaving_.reset();
+  // Appends may wait for the space in the log that it held.
+  shared_.dirty.set();
+  shared_.urgent.set();
   ASHLAR_CO_TRY(co_await finish_deletion(uuid.to_string() + std::string(kDeletingSuffix)));
   // Layers it shared may have been waited for by those who made them.
   shared_.merge_wanted.set();

@@ -213,6 +213,14 @@ bool run_life(EngineWorld& world, SimWorld& sim) {
   return ran;
 }
 
+// A replica whose records are damaged has stepped out, and holds the log until it is repaired.
+bool may_stand_still(const EngineWorld& world) {
+  return world.loses_data() &&
+         std::any_of(world.volumes.begin(), world.volumes.end(), [](const Volume& one) {
+           return one.being == Volume::Being::kThere && one.replica == nullptr;
+         });
+}
+
 std::string describe_stop(EngineWorld& world) {
   std::string text = "the process stands still";
   if (world.store == nullptr) return text;
@@ -276,7 +284,13 @@ void run_lives(EngineWorld& world, SimWorld& sim) {
     }
     const bool armed = !peaceful && world.random.chance(5, 6);
     if (armed) arm_crash(world);
-    if (!run_life(world, sim)) world.fail(describe_stop(world));
+    if (!run_life(world, sim)) {
+      if (!may_stand_still(world)) world.fail(describe_stop(world));
+      node.power_fail();
+      world.power_failed = true;
+      ++world.counts.broken_lives;
+      continue;
+    }
     if (!world.failure.empty()) break;
     after_life(world, armed);
     node.crash_after_steps(~std::uint64_t{0} / 2, CrashKind::kKill);

@@ -274,8 +274,8 @@ TEST(StoreTest, AHundredIdleVolumesDoNoIoAndHaveNoTimers) {
       Replica* replica = (co_await l.make(n, 1024)).value();
       CO_ASSERT_OK(co_await l.write(*replica, n, 1, n));
     }
-    // The seal and the flush.
-    co_await l.sleep(5s);
+    // The seal, the flush, and memory that goes back.
+    co_await l.sleep(60s);
     EXPECT_EQ(l.store->shared().log->failure(), std::nullopt);
     for (const Replica* replica : l.store->replicas()) {
       EXPECT_EQ(replica->status().unflushed_records, 0u);
