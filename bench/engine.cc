@@ -375,6 +375,7 @@ void Bench::recovery() {
   options.flush_threshold = ByteCount(4ULL << 30);
   options.payload_memory = ByteCount(4ULL << 30);
   options.flush_delay = 1h;
+  options.flush_fill = 2.0;
   options.delay_from = 1.0;
   format_store(options);
   const pid_t child = ::fork();

@@ -14,8 +14,6 @@ namespace ashlar::engine {
 namespace {
 
 constexpr std::uint64_t kSector = 512;
-// From here on the flusher does not wait for more.
-constexpr double kUrgentFill = 0.4;
 
 // One volume may hold so much in the log that is not stable; beyond, its appends wait.
 std::uint64_t unstable_bound(const LogRing& ring) {
@@ -507,7 +505,7 @@ void Replica::insert_record(const RecordHeader& record, std::span<const std::uin
   promise_space(record.lsn, is_write ? SpaceGuard::need_of(record.block_count) : ByteCount(),
                 ByteCount(record.payload_length));
   const bool is_much = shared_.payload_bytes > shared_.options.flush_threshold;
-  if (is_much || shared_.fill() > kUrgentFill) shared_.urgent.set();
+  if (is_much || shared_.fill() > shared_.options.flush_fill) shared_.urgent.set();
   // Whoever writes while memory is short lets go of what it wrote first.
   if (shared_.payload_bytes > shared_.options.payload_memory) {
     drop_payloads(ByteCount(index_.payload_bytes().value() / 2));
