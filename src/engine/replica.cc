@@ -519,18 +519,24 @@ void Replica::note_epoch(Epoch epoch, Lsn lsn) {
   epochs_.push_back({epoch, lsn});
 }
 
-void Replica::on_written(const RecordHeader& record, const LogPlace& place) {
-  if (record.type == RecordType::kTruncate) return;
-  // A record whose tail was dropped while it was on its way.
+// The record stands there from now on, unless its tail was dropped while it was on its way.
+void Replica::note_place(const RecordHeader& record, LogPosition position) {
   if (record.lsn > last_lsn || epoch_of(record.lsn) != record.epoch) return;
   if (is_data(record.type)) {
-    index_.set_position(record.lsn, place.payload);
-  } else {
-    for (Control& control : controls_) {
-      if (control.header.lsn == record.lsn) control.position = place.payload;
-    }
+    index_.set_position(record.lsn, position);
+    return;
   }
-  if (record.lsn <= written_.value()) return;  // a copy
+  for (Control& control : controls_) {
+    if (control.header.lsn == record.lsn) control.position = position;
+  }
+}
+
+void Replica::on_written(const RecordHeader& record, const LogPlace& place) {
+  if (record.type == RecordType::kTruncate) return;
+  if (record.lsn > last_lsn || epoch_of(record.lsn) != record.epoch) return;
+  // A copy counts when it is durable: until then the log must keep what it is a copy of.
+  if (record.lsn <= written_.value()) return;
+  note_place(record, place.payload);
   note_mark(record.lsn, place.before);
   written_.advance(record.lsn);
   if (shared_.options.durability == LogDurability::kDurable) durable_.advance(record.lsn);

@@ -356,7 +356,12 @@ class Replica final : public RecordSequence {
   void drop_tail(Lsn kept);
   RecordHeader header_of(RecordType type, Lsn lsn, BlockRange blocks) const;
   std::vector<Copy> copies_before(LogPosition position) const;
-  Task<Result<>> append_copy(Copy& copy, std::vector<LogTicket>& tickets);
+  struct Moved {
+    LogTicket ticket;
+    RecordHeader header;
+  };
+  Task<Result<>> append_copy(Copy& copy, std::vector<Moved>& moved);
+  void note_place(const RecordHeader& record, LogPosition position);
   void note_mark(Lsn lsn, const ChainPoint& before);
   void apply_rule();
   void refresh_size();

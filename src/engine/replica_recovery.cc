@@ -150,7 +150,7 @@ std::vector<Replica::Copy> Replica::copies_before(LogPosition position) const {
   return copies;
 }
 
-Task<Result<>> Replica::append_copy(Copy& copy, std::vector<LogTicket>& tickets) {
+Task<Result<>> Replica::append_copy(Copy& copy, std::vector<Moved>& moved) {
   const RecordHeader& header = copy.header;
   if (header.payload_length > 0 && copy.payload.empty()) {
     const LogPin pin = shared_.log->pin(copy.position);
@@ -170,7 +170,7 @@ Task<Result<>> Replica::append_copy(Copy& copy, std::vector<LogTicket>& tickets)
   const Result<LogTicket> ticket =
       co_await shared_.log->append_again(*this, header, copy.checksums, pieces);
   if (!ticket.ok()) co_return ticket.error();
-  tickets.push_back(*ticket);
+  moved.push_back({*ticket, header});
   shared_.metrics.moved_records.add();
   co_return Result<>();
 }
@@ -188,15 +188,19 @@ Task<Result<>> Replica::move_pending(LogPosition position) {
     }
     copies.push_back(std::move(copy));
   }
-  std::vector<LogTicket> tickets;
+  std::vector<Moved> moved;
   Result<> outcome;
   for (Copy& copy : copies) {
-    outcome = co_await append_copy(copy, tickets);
+    outcome = co_await append_copy(copy, moved);
     if (!outcome.ok()) break;
   }
-  for (LogTicket& ticket : tickets) {
-    const Result<LogPlace> place = co_await shared_.log->durable(std::move(ticket));
-    if (!place.ok() && outcome.ok()) outcome = place.error();
+  for (Moved& one : moved) {
+    const Result<LogPlace> place = co_await shared_.log->durable(std::move(one.ticket));
+    if (place.ok()) {
+      note_place(one.header, place->payload);
+    } else if (outcome.ok()) {
+      outcome = place.error();
+    }
   }
   co_return outcome;
 }
