@@ -183,6 +183,13 @@ class Listener {
   friend class AcceptAwaiter;
 };
 
+// A connection that belongs to no runtime: on its way from one reactor to another, by any thread.
+// Closes the socket when it dies.
+class DetachedConnection {
+ public:
+  virtual ~DetachedConnection() = default;
+};
+
 class Network {
  public:
   // kUnavailable when nobody listens there. While the way is cut it waits, for minutes with TCP:

@@ -1,0 +1,54 @@
+// What a person chose for a volume. Stands in the replica's attachment, so that a server that starts
+// knows its volumes without asking anybody.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/bytes.h"
+#include "common/base/result.h"
+#include "common/base/secret.h"
+
+namespace ashlar::volume {
+
+enum class AckPolicy : std::uint8_t {
+  kDurable,   // acknowledged when it is on stable media; write cache reported off
+  kBuffered,  // acknowledged when it is in the log's file; write cache reported on
+};
+
+struct ChapCredentials {
+  std::string name;
+  Secret secret;  // at least 12 bytes (RFC 7143, 9.2.1)
+
+  friend bool operator==(const ChapCredentials&, const ChapCredentials&) = default;
+};
+
+// Who may log in. An initiator must satisfy all that is given.
+struct AccessRules {
+  std::vector<std::string> initiators;    // iSCSI names; empty: any
+  std::optional<ChapCredentials> chap;    // the initiator proves that it knows it
+  std::optional<ChapCredentials> mutual;  // the target proves that it knows it; only with `chap`
+
+  friend bool operator==(const AccessRules&, const AccessRules&) = default;
+};
+
+struct VolumeSettings {
+  std::string name;  // unique on its server; [a-z0-9.-], 1 to 63 characters
+  std::uint32_t logical_block_size = 512;  // or 4096
+  AckPolicy ack_policy = AckPolicy::kDurable;
+  bool read_only = false;  // writes are answered with WRITE PROTECTED
+  bool removable = false;  // RMB set; medium can be ejected and locked
+  AccessRules access;
+
+  friend bool operator==(const VolumeSettings&, const VolumeSettings&) = default;
+};
+
+// The bytes of an attachment: versioned, bounds-checked; unknown versions are refused.
+std::vector<std::byte> encode_settings(const VolumeSettings& settings);
+Result<VolumeSettings> decode_settings(ByteSpan bytes);
+// What a person may ask for; the error names the field and what is allowed.
+Result<> check_settings(const VolumeSettings& settings);
+
+}  // namespace ashlar::volume

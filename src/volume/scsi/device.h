@@ -1,0 +1,105 @@
+// Device: a SCSI target device (SAM-5) as a transport sees it: logical units by LUN, the nexuses of
+// its initiators, commands and task management.
+//
+//   std::unique_ptr<Nexus> nexus = device.open_nexus({…});         // a session begins
+//   const Response response = co_await device.execute(*nexus, command);
+//   const TaskManagementAnswer answer = co_await device.manage(*nexus, function, lun, tag);
+//   device.close_nexus(std::move(nexus))                            // no command may be under way
+//
+// Commands run side by side; the task set orders them only where SAM says so (ORDERED, HEAD OF
+// QUEUE). Checks come in SAM's order: LUN, unit attention, reservation, opcode, fields. A unit
+// attention is reported once per nexus.
+//
+// Task management answers when what it concerns is over or can have no effect any more: commands
+// that wait for data end at once, those that are in the log are waited for. Their execute() gives a
+// response that says is_aborted (or status kTaskAborted for another nexus, as the control mode page
+// says).
+//
+// Belongs to its executor. Volumes outlive the units made of them.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/endpoint.h"
+#include "common/runtime/clock.h"
+#include "volume/core/volume.h"
+#include "volume/scsi/command.h"
+
+namespace ashlar::scsi {
+
+class LogicalUnit;
+
+// Who speaks to the device, and through which port of it.
+struct NexusName {
+  std::string initiator;            // iSCSI name
+  std::uint64_t isid = 0;           // 48 bits
+  std::uint16_t relative_port = 1;  // of the target port, SPC-4 relative target port identifier
+  std::uint16_t port_group = 1;     // target portal group tag, and target port group
+
+  friend auto operator<=>(const NexusName&, const NexusName&) = default;
+};
+
+struct DeviceOptions {
+  std::string name;  // iSCSI name of the target: designators of VPD 83, TransportIDs
+};
+
+// RFC 7143, 11.5.1; the first six are SAM's.
+enum class TaskManagementFunction : std::uint8_t {
+  kAbortTask = 1,
+  kAbortTaskSet = 2,
+  kClearAca = 3,
+  kClearTaskSet = 4,
+  kLogicalUnitReset = 5,
+  kTargetWarmReset = 6,
+  kTargetColdReset = 7,
+  kTaskReassign = 8,
+};
+
+enum class TaskManagementAnswer : std::uint8_t {
+  kComplete = 0,
+  kTaskDoesNotExist = 1,
+  kLunDoesNotExist = 2,
+  kNotSupported = 5,
+  kRejected = 255,
+};
+
+class Nexus;  // one initiator port at one target port; its unit attentions; defined in nexus.h
+
+class Device {
+ public:
+  Device(Clock& clock, Random& random, DeviceOptions options);
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  const DeviceOptions& options() const { return options_; }
+
+  // REPORTED LUNS DATA HAS CHANGED to every nexus.
+  Result<> add_unit(std::uint16_t lun, volume::Volume& volume);
+  // Waits until its commands are over.
+  Task<Result<>> remove_unit(std::uint16_t lun);
+
+  // A new session of an initiator port that was here before gets the unit attentions that wait for
+  // it. One nexus a name at a time (checked).
+  std::unique_ptr<Nexus> open_nexus(NexusName name);
+  // I_T nexus loss: no command of it may be under way.
+  void close_nexus(std::unique_ptr<Nexus> nexus);
+
+  Task<Response> execute(Nexus& nexus, const Command& command);
+  // `tag` for kAbortTask. A cold reset ends sessions; that part is the transport's.
+  Task<TaskManagementAnswer> manage(Nexus& nexus, TaskManagementFunction function,
+                                    std::uint64_t lun, std::uint32_t tag);
+
+ private:
+  Clock& clock_;
+  Random& random_;
+  DeviceOptions options_;
+  std::map<std::uint16_t, std::unique_ptr<LogicalUnit>> units_;
+  IntrusiveList<Nexus, struct NexusTag> nexuses_;
+};
+
+}  // namespace ashlar::scsi
