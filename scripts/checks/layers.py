@@ -2,7 +2,8 @@
 """The layer rule of cmake/layers.txt, applied to every file under src/.
 
   layer    an #include "…" names a header of the file's own folder or of one it may include
-  rooted   an include of ours is written as a path from src/, in quotes
+  rooted   an include of ours is written as a path from src/, or for what proto/ generates from
+           there, in quotes
   pure     in a pure folder: no operating system, threads, clocks, chance or RPC library
   config   cmake/layers.txt itself makes sense
 """
@@ -16,6 +17,9 @@ import cpp
 
 INCLUDE = re.compile(
     r'^[ \t]*#[ \t]*include[ \t]*(?:"(?P<ours>[^"\n]+)"|<(?P<system>[^>\n]+)>)', re.MULTILINE)
+
+# What protoc makes of proto/ashlar/v1/volumes.proto; belongs to the layer `proto`.
+GENERATED = re.compile(r"(?P<stem>ashlar/v\d+/\w+)(\.grpc)?\.pb\.h")
 
 IMPURE_HEADERS = re.compile(
     r"(sys|linux|netinet|net|grpc|grpcpp|google/protobuf|spdlog)/.*"
@@ -97,20 +101,28 @@ def check_include(report, layers, src, path, line, match) -> None:
     owner = layers.owner(relative)
     header = match["ours"] or match["system"]
     if match["ours"] is None:
-        if (src / header).exists():
+        if (src / header).exists() or GENERATED.fullmatch(header):
             report.add(path, line, "rooted", f'<{header}> is ours: write "{header}"')
         elif owner in layers.pure and IMPURE_HEADERS.fullmatch(header):
             if layers.exceptions.pop((f"src/{relative}", header), None) is None:
                 report.add(path, line, "pure",
                            f"src/{owner} is pure: it may not include <{header}>")
         return
-    if ".." in header.split("/") or not (src / header).is_file():
+    generated = GENERATED.fullmatch(header)
+    if generated is not None:
+        if not (src.parent / "proto" / f"{generated['stem']}.proto").is_file():
+            report.add(path, line, "rooted", f'no file of proto/ makes "{header}"')
+            return
+        target = "proto"
+    elif ".." in header.split("/") or not (src / header).is_file():
         report.add(path, line, "rooted", f'"{header}" is not a path from src/ to a header')
         return
-    target = layers.owner(header)
+    else:
+        target = layers.owner(header)
     if target != owner and target not in layers.allowed[owner]:
         allowed = " ".join(layers.allowed[owner]) or "nothing"
-        report.add(path, line, "layer", f'src/{owner} may not include "{header}" of src/{target} '
+        report.add(path, line, "layer", f'src/{owner} may not include "{header}" of '
+                   f"{'proto' if generated else f'src/{target}'} "
                    f"(allowed: {allowed}; see cmake/layers.txt)")
 
 

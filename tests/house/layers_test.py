@@ -102,6 +102,29 @@ class LayersTest(ScratchTest):
         self.write("src/extra/planted.cc", "\n")
         self.assert_fails_with(self.check(), "src/extra/planted.cc:1: [layer] no folder")
 
+    def test_generated_messages_pass_at_the_edges_only(self):
+        self.write("proto/ashlar/v1/planted.proto", "\n")
+        for header in ("ashlar/v1/planted.pb.h", "ashlar/v1/planted.grpc.pb.h"):
+            with self.subTest(header):
+                self.write("src/engine/planted.cc", "\n")
+                for edge in ("volume/server", "cli"):
+                    self.write(f"src/{edge}/planted.cc", f'#include "{header}"\n')
+                self.assert_passes(self.check())
+                for folder in ("engine", "volume/iscsi"):
+                    self.write(f"src/{folder}/planted.cc", f'#include "{header}"\n')
+                    self.assert_fails_with(
+                        self.check(), f'src/{folder}/planted.cc:1: [layer] src/{folder} may not '
+                        f'include "{header}" of proto')
+                    self.write(f"src/{folder}/planted.cc", "\n")
+
+    def test_generated_messages_without_their_source_are_refused(self):
+        self.write("src/cli/planted.cc", '#include "ashlar/v1/planted.pb.h"\n')
+        self.assert_fails_with(self.check(), "src/cli/planted.cc:1: [rooted]")
+        self.write("proto/ashlar/v1/planted.proto", "\n")
+        self.assert_passes(self.check())
+        self.write("src/cli/planted.cc", "#include <ashlar/v1/planted.pb.h>\n")
+        self.assert_fails_with(self.check(), "src/cli/planted.cc:1: [rooted]")
+
     def test_circle_of_layers_is_refused(self):
         self.allow("common/extra : engine common/other")
         self.allow("common/other : common/extra")

@@ -1,5 +1,5 @@
-// What a person chose for a volume. Stands in the replica's attachment, so that a server that starts
-// knows its volumes without asking anybody.
+// What a person chose for a volume. Stands in the replica's attachment, so that a server that
+// starts knows its volumes without asking anybody.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include "common/base/bytes.h"
 #include "common/base/result.h"
 #include "common/base/secret.h"
+#include "common/base/uuid.h"
 
 namespace ashlar::volume {
 
@@ -17,6 +18,10 @@ enum class AckPolicy : std::uint8_t {
   kDurable,   // acknowledged when it is on stable media; write cache reported off
   kBuffered,  // acknowledged when it is in the log's file; write cache reported on
 };
+
+// So that the bytes of an attachment suffice (engine::kLargestAttachment).
+inline constexpr std::size_t kMostSnapshots = 100;
+inline constexpr std::size_t kMostInitiators = 16;
 
 struct ChapCredentials {
   std::string name;
@@ -27,20 +32,31 @@ struct ChapCredentials {
 
 // Who may log in. An initiator must satisfy all that is given.
 struct AccessRules {
-  std::vector<std::string> initiators;    // iSCSI names; empty: any
+  std::vector<std::string> initiators;    // iSCSI names, at most kMostInitiators; empty: any
   std::optional<ChapCredentials> chap;    // the initiator proves that it knows it
   std::optional<ChapCredentials> mutual;  // the target proves that it knows it; only with `chap`
 
   friend bool operator==(const AccessRules&, const AccessRules&) = default;
 };
 
+// What a person calls a snapshot; the engine knows it by its uuid.
+struct SnapshotName {
+  SnapshotUuid uuid;
+  std::string name;  // as a volume's name; unique in its volume
+
+  friend bool operator==(const SnapshotName&, const SnapshotName&) = default;
+};
+
 struct VolumeSettings {
-  std::string name;  // unique on its server; [a-z0-9.-], 1 to 63 characters
+  std::string name;                        // unique on its server; [a-z0-9.-], 1 to 63 characters
   std::uint32_t logical_block_size = 512;  // or 4096
   AckPolicy ack_policy = AckPolicy::kDurable;
   bool read_only = false;  // writes are answered with WRITE PROTECTED
   bool removable = false;  // RMB set; medium can be ejected and locked
   AccessRules access;
+  // At most kMostSnapshots. A name without a snapshot in the replica counts for nothing: it was
+  // remembered before the snapshot was taken.
+  std::vector<SnapshotName> snapshots;
 
   friend bool operator==(const VolumeSettings&, const VolumeSettings&) = default;
 };
