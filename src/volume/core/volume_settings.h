@@ -47,6 +47,14 @@ struct SnapshotName {
   friend bool operator==(const SnapshotName&, const SnapshotName&) = default;
 };
 
+// What a volume was copied from when it was made. Neither need be there any more.
+struct VolumeOrigin {
+  VolumeUuid volume;
+  SnapshotUuid snapshot;  // nil: the volume as it was at that moment
+
+  friend bool operator==(const VolumeOrigin&, const VolumeOrigin&) = default;
+};
+
 struct VolumeSettings {
   std::string name;                        // unique on its server; [a-z0-9.-], 1 to 63 characters
   std::uint32_t logical_block_size = 512;  // or 4096
@@ -57,6 +65,7 @@ struct VolumeSettings {
   // At most kMostSnapshots. A name without a snapshot in the replica counts for nothing: it was
   // remembered before the snapshot was taken.
   std::vector<SnapshotName> snapshots;
+  std::optional<VolumeOrigin> origin;
 
   friend bool operator==(const VolumeSettings&, const VolumeSettings&) = default;
 };
