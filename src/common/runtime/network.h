@@ -16,6 +16,7 @@
 namespace ashlar {
 
 class Connection;
+class DetachedConnection;
 class Listener;
 
 class SocketOperation : public Operation {
@@ -134,6 +135,9 @@ class Connection {
   virtual void shutdown_send() = 0;
   // Ends both directions now: what is in flight finishes with an error or end of stream.
   virtual void abort() = 0;
+  // Takes the socket out of this runtime, for the adopt() of another one. No operation may be in
+  // flight; afterwards nothing but destroying it may be done with this object.
+  virtual std::unique_ptr<DetachedConnection> detach() = 0;
 
   virtual Endpoint local() const = 0;
   virtual Endpoint peer() const = 0;
@@ -197,6 +201,9 @@ class Network {
   virtual Task<Result<std::unique_ptr<Connection>>> connect(Endpoint to) = 0;
   // Port 0 picks a free one.
   virtual Result<std::unique_ptr<Listener>> listen(const Endpoint& at) = 0;
+  // Makes a connection that was detached from a runtime of the same kind one of this runtime. What
+  // had arrived and was not received before is received now.
+  virtual std::unique_ptr<Connection> adopt(std::unique_ptr<DetachedConnection> connection) = 0;
 
  protected:
   ~Network() = default;

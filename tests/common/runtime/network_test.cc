@@ -452,6 +452,46 @@ TEST_P(NetworkTest, ASendOfNothingIsFine) {
       address());
 }
 
+TEST_P(NetworkTest, AnAdoptedConnectionGoesOnWhereItWasDetached) {
+  run(
+      [](Runtime runtime, Endpoint address, std::uint64_t seed) -> Task<void> {
+        CO_ASSERT_OK_ASSIGN(auto pair, co_await test::make_connected_pair(runtime, address));
+        const std::vector<std::byte> bytes = random_bytes(10'000, seed);
+        CO_ASSERT_OK(co_await pair.client->send(ByteSpan(bytes)));
+        std::vector<std::byte> received(bytes.size());
+        const MutableByteSpan all = received;
+        CO_ASSERT_OK(co_await receive_exactly(*pair.server, all.first(1000)));
+        const Endpoint peer = pair.server->peer();
+
+        auto detached = pair.server->detach();
+        pair.server.reset();
+        pair.server = runtime.network.adopt(std::move(detached));
+
+        EXPECT_EQ(pair.server->peer(), peer);
+        CO_ASSERT_OK(co_await receive_exactly(*pair.server, all.subspan(1000)));
+        EXPECT_TRUE(received == bytes);
+        CO_ASSERT_OK(co_await pair.server->send(ByteSpan(bytes)));
+        std::vector<std::byte> back(bytes.size());
+        CO_ASSERT_OK(co_await receive_exactly(*pair.client, back));
+        EXPECT_TRUE(back == bytes);
+      },
+      address(), seed());
+}
+
+TEST_P(NetworkTest, ADetachedConnectionThatNobodyAdoptsIsClosed) {
+  run(
+      [](Runtime runtime, Endpoint address) -> Task<void> {
+        CO_ASSERT_OK_ASSIGN(auto pair, co_await test::make_connected_pair(runtime, address));
+        auto detached = pair.server->detach();
+        pair.server.reset();
+        detached.reset();
+        std::byte buffer[1];
+        CO_ASSERT_OK_ASSIGN(const std::size_t count, co_await pair.client->receive(buffer));
+        EXPECT_EQ(count, 0u);
+      },
+      address());
+}
+
 INSTANTIATE_ON_BOTH_RUNTIMES(NetworkTest);
 
 TEST(NetworkDeathTest, TwoReceivesAtOnceOnOneConnectionAreFatal) {

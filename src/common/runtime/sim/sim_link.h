@@ -16,6 +16,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "common/base/endpoint.h"
@@ -49,6 +50,10 @@ class SimLink final : public OperationBackend {
   void shutdown_send(Side side);
   void abort(Side side);
   void close(Side side);
+  // An operation of this end is in flight.
+  bool is_busy(Side side) const {
+    return half(side).receiving != nullptr || half(side).sending != nullptr;
+  }
 
   // What happens to it.
   void process_died(std::uint32_t node);
@@ -136,15 +141,38 @@ class SimLink final : public OperationBackend {
   std::array<std::unique_ptr<Half>, 2> halves_;
 };
 
+class SimDetachedConnection final : public DetachedConnection {
+ public:
+  SimDetachedConnection(std::shared_ptr<SimLink> link, SimLink::Side side)
+      : link_(std::move(link)), side_(side) {}
+  ~SimDetachedConnection() override {
+    if (link_ != nullptr) link_->close(side_);
+  }
+
+  const std::shared_ptr<SimLink>& link() const { return link_; }
+  SimLink::Side side() const { return side_; }
+  std::shared_ptr<SimLink> take() { return std::exchange(link_, nullptr); }
+
+ private:
+  std::shared_ptr<SimLink> link_;
+  const SimLink::Side side_;
+};
+
 // One end in the hands of a process.
 class SimConnection final : public Connection {
  public:
   SimConnection(std::shared_ptr<SimLink> link, SimLink::Side side)
       : link_(std::move(link)), side_(side) {}
-  ~SimConnection() override { link_->close(side_); }
+  ~SimConnection() override {
+    if (link_ != nullptr) link_->close(side_);
+  }
 
   void shutdown_send() override { link_->shutdown_send(side_); }
   void abort() override { link_->abort(side_); }
+  std::unique_ptr<DetachedConnection> detach() override {
+    ASHLAR_CHECK(!link_->is_busy(side_), "a connection was detached with I/O in flight");
+    return std::make_unique<SimDetachedConnection>(std::exchange(link_, nullptr), side_);
+  }
   Endpoint local() const override { return link_->end(side_).endpoint; }
   Endpoint peer() const override {
     return link_->end(side_ == SimLink::kClient ? SimLink::kServer : SimLink::kClient).endpoint;
@@ -160,7 +188,7 @@ class SimConnection final : public Connection {
   }
 
  private:
-  const std::shared_ptr<SimLink> link_;
+  std::shared_ptr<SimLink> link_;  // null when it was detached
   const SimLink::Side side_;
 };
 

@@ -321,4 +321,10 @@ Result<std::unique_ptr<Listener>> SimNetwork::listen(const Endpoint& at) {
   return std::make_unique<SimListener>(fabric_, wanted, canonical);
 }
 
+std::unique_ptr<Connection> SimNetwork::adopt(std::unique_ptr<DetachedConnection> connection) {
+  auto& detached = static_cast<SimDetachedConnection&>(*connection);
+  ASHLAR_CHECK_EQ(detached.link()->end(detached.side()).node, node_.number());
+  return std::make_unique<SimConnection>(detached.take(), detached.side());
+}
+
 }  // namespace ashlar::sim

@@ -84,6 +84,8 @@ class SimNetwork final : public Network {
 
   Task<Result<std::unique_ptr<Connection>>> connect(Endpoint to) override;
   Result<std::unique_ptr<Listener>> listen(const Endpoint& at) override;
+  // On the machine where it was detached.
+  std::unique_ptr<Connection> adopt(std::unique_ptr<DetachedConnection> connection) override;
 
  private:
   SimFabric& fabric_;

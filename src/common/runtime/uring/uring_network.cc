@@ -5,6 +5,7 @@
 #include <climits>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -96,6 +97,18 @@ msghdr* make_header(SocketOperation& operation, std::span<const IoSlice> slices)
   return header;
 }
 
+class UringDetachedConnection final : public DetachedConnection {
+ public:
+  explicit UringDetachedConnection(int fd) : fd_(fd) {}
+  ~UringDetachedConnection() override {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int take() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
 }  // namespace
 
 Task<Result<std::unique_ptr<Connection>>> UringNetwork::connect(Endpoint to) {
@@ -125,12 +138,22 @@ Result<std::unique_ptr<Listener>> UringNetwork::listen(const Endpoint& at) {
   return std::unique_ptr<Listener>(std::move(listener));
 }
 
+std::unique_ptr<Connection> UringNetwork::adopt(std::unique_ptr<DetachedConnection> connection) {
+  auto& detached = static_cast<UringDetachedConnection&>(*connection);
+  return std::make_unique<UringConnection>(reactor_, detached.take());
+}
+
 UringConnection::UringConnection(Reactor& reactor, int fd)
     : reactor_(reactor), ring_(reactor.ring()), fd_(fd) {}
 
 UringConnection::~UringConnection() {
   ASHLAR_CHECK(!receiving_ && !sending_, "a connection was closed with I/O in flight");
-  ::close(fd_);
+  if (fd_ >= 0) ::close(fd_);
+}
+
+std::unique_ptr<DetachedConnection> UringConnection::detach() {
+  ASHLAR_CHECK(!receiving_ && !sending_, "a connection was detached with I/O in flight");
+  return std::make_unique<UringDetachedConnection>(std::exchange(fd_, -1));
 }
 
 void UringConnection::shutdown_send() {

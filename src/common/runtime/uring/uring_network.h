@@ -16,6 +16,7 @@ class UringNetwork final : public Network {
 
   Task<Result<std::unique_ptr<Connection>>> connect(Endpoint to) override;
   Result<std::unique_ptr<Listener>> listen(const Endpoint& at) override;
+  std::unique_ptr<Connection> adopt(std::unique_ptr<DetachedConnection> connection) override;
 
  private:
   Reactor& reactor_;
@@ -29,6 +30,7 @@ class UringConnection final : public Connection, private CompletionBackend {
 
   void shutdown_send() override;
   void abort() override;
+  std::unique_ptr<DetachedConnection> detach() override;
   Endpoint local() const override;
   Endpoint peer() const override;
 
