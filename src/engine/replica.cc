@@ -5,15 +5,11 @@
 #include <cstring>
 #include <utility>
 
-#include <absl/container/inlined_vector.h>
-
 #include "common/log/log.h"
 #include "engine/back_pressure.h"
 
 namespace ashlar::engine {
 namespace {
-
-constexpr std::uint64_t kSector = 512;
 
 // One volume may hold so much in the log that is not stable; beyond, its appends wait.
 std::uint64_t unstable_bound(const LogRing& ring) {
@@ -24,25 +20,6 @@ bool is_data(RecordType type) {
   return type == RecordType::kWrite || type == RecordType::kDiscard ||
          type == RecordType::kWriteZeroes;
 }
-
-// Closes the way to a place for everybody else while it lives.
-class PlacingGate {
- public:
-  PlacingGate(bool& open, Event& opened) : open_(open), opened_(opened) {
-    open_ = false;
-    opened_.reset();
-  }
-  PlacingGate(const PlacingGate&) = delete;
-  PlacingGate& operator=(const PlacingGate&) = delete;
-  ~PlacingGate() {
-    open_ = true;
-    opened_.set();
-  }
-
- private:
-  bool& open_;
-  Event& opened_;
-};
 
 class PlacingCount {
  public:
@@ -277,83 +254,6 @@ Task<Result<Lsn>> Replica::write_zeroes(BlockRange blocks) {
   return append_and_commit(
       {.type = RecordType::kWriteZeroes, .first_block = blocks.first, .block_count = blocks.count},
       {}, Buffer());
-}
-
-Task<Result<Lsn>> Replica::write_bytes(std::uint64_t offset, ByteSpan bytes) {
-  if (bytes.empty() || !is_aligned(offset, kSector) || !is_aligned(bytes.size(), kSector)) {
-    co_return Error::invalid_argument("{} bytes at byte {} are not whole sectors of {} bytes",
-                                      bytes.size(), offset, kSector);
-  }
-  if (bytes.size() > kLargestRecordPayload - 2 * kBlockSize) {
-    co_return Error::invalid_argument("{} bytes are too many for one write", bytes.size());
-  }
-  const std::uint64_t size = size_blocks_ * kBlockSize;
-  if (offset > size || bytes.size() > size - offset) {
-    co_return Error::out_of_range("{} bytes at byte {} are not within the volume's {} bytes",
-                                  bytes.size(), offset, size);
-  }
-  const RecordHeader header{.type = RecordType::kWrite,
-                            .first_block = BlockIndex(offset / kBlockSize),
-                            .block_count = bytes.size() / kBlockSize + 2};
-  if (!admits_at_once(header)) ASHLAR_CO_TRY(co_await admit(header));
-  Epoch epoch;
-  const Result<Lsn> lsn = co_await write_whole_blocks(offset, bytes, epoch);
-  if (!lsn.ok()) co_return lsn.error();
-  ASHLAR_CO_TRY(co_await commit_of(*lsn, epoch));
-  co_return *lsn;
-}
-
-// Reads what the blocks at both ends held, completes them and places the record. Nothing else is
-// placed meanwhile, so what was read is what the record follows.
-Task<Result<Lsn>> Replica::write_whole_blocks(std::uint64_t offset, ByteSpan bytes, Epoch& epoch) {
-  const Result<Mutex::Guard> turn = co_await whole_blocks_.lock();
-  if (!turn.ok()) co_return turn.error();
-  std::optional<PlacingGate> gate;
-  do {
-    // With the gate open: what makes a revert stable may have to be appended first.
-    gate.reset();
-    while (has_revert()) ASHLAR_CO_TRY(co_await flush_further());
-    gate.emplace(placing_is_open_, placing_opened_);
-    while (placing_ > 0) {
-      none_placing_.reset();
-      ASHLAR_CO_TRY(co_await none_placing_.wait());
-    }
-  } while (has_revert());
-  const Lsn follows = last_lsn;
-  const Epoch follows_epoch = last_epoch;
-  const std::uint64_t begin = align_down(offset, kBlockSize);
-  const std::uint64_t end = align_up(offset + bytes.size(), kBlockSize);
-  const BlockRange blocks{BlockIndex(begin / kBlockSize), (end - begin) / kBlockSize};
-  ASHLAR_CO_TRY(check_range(blocks));
-  ASHLAR_CO_TRY_ASSIGN(Buffer payload, shared_.pool.allocate(ByteCount(end - begin)));
-  const bool first_is_partial = offset > begin;
-  const bool last_is_partial = offset + bytes.size() < end;
-  if (first_is_partial || (last_is_partial && blocks.count == 1)) {
-    ASHLAR_CO_TRY_ASSIGN(const Buffer first,
-                         co_await read_range({blocks.first, 1}, ReadView::kNewest));
-    std::memcpy(payload.data(), first.data(), kBlockSize);
-  }
-  if (last_is_partial && blocks.count > 1) {
-    const BlockRange edge{blocks.end() - 1, 1};
-    ASHLAR_CO_TRY_ASSIGN(const Buffer last, co_await read_range(edge, ReadView::kNewest));
-    std::memcpy(payload.data() + payload.size() - kBlockSize, last.data(), kBlockSize);
-  }
-  std::memcpy(payload.data() + (offset - begin), bytes.data(), bytes.size());
-  absl::InlinedVector<std::uint32_t, 16> checksums;
-  for (std::uint64_t i = 0; i < blocks.count; ++i) {
-    const ByteSpan block = ByteSpan(payload.bytes()).subspan(i * kBlockSize, kBlockSize);
-    checksums.push_back(checksum_.of(blocks.first + i, block));
-  }
-  if (last_lsn != follows || last_epoch != follows_epoch) {
-    co_return Error::aborted("what the write of a part of a block followed was dropped");
-  }
-  epoch = current_epoch();
-  const RecordHeader header{.type = RecordType::kWrite,
-                            .epoch = epoch,
-                            .first_block = blocks.first,
-                            .block_count = blocks.count,
-                            .payload_length = static_cast<std::uint32_t>(payload.size())};
-  co_return co_await place(header, checksums, std::move(payload));
 }
 
 Task<Result<Lsn>> Replica::append_control(RecordType type, ByteSpan payload,

@@ -75,6 +75,28 @@ class RepairSource {
   ~RepairSource() = default;
 };
 
+// Changes bytes of a volume between a read and a write that nothing comes between.
+class Modifier {
+ public:
+  // Sees the newest bytes of the range and changes them. False: they stay as they are. Called once.
+  virtual bool modify(MutableByteSpan bytes) = 0;
+
+ protected:
+  ~Modifier() = default;
+};
+
+// What a modifier gets to see of blocks that its range covers whole.
+enum class OldBytes : std::uint8_t {
+  kNeeded,
+  kReplaced,  // nothing that means anything: it sets every byte
+};
+
+// A run of blocks that are alike.
+struct ProvisionedBlocks {
+  std::uint64_t count = 0;
+  bool is_mapped = false;  // else they read as zeros and take no space
+};
+
 struct SnapshotStatus {
   SnapshotUuid uuid;
   Lsn lsn;
@@ -127,6 +149,14 @@ class Replica final : public RecordSequence {
   // flushed. At most kLargestRecordPayload.
   Task<Result<Lsn>> write(BlockRange blocks, Buffer payload,
                           std::span<const std::uint32_t> checksums);
+  // Of one write, modify or read: what a record of this store's log can hold.
+  std::uint64_t largest_transfer_blocks() const;
+  // Reads whole sectors (512 bytes), lets the modifier change them, and writes the blocks that they
+  // lie in: no record that touches these blocks gets its place in between. Nothing when the
+  // modifier did not want it, as soon as what it saw is committed. kAborted when that was dropped
+  // with a tail.
+  Task<Result<std::optional<Lsn>>> modify(std::uint64_t offset, std::uint64_t length,
+                                          Modifier& modifier, OldBytes old = OldBytes::kNeeded);
   // Any multiple of 512 bytes at any: blocks that it covers in part are read and written whole, in
   // the order of the appends.
   Task<Result<Lsn>> write_bytes(std::uint64_t offset, ByteSpan bytes);
@@ -197,6 +227,9 @@ class Replica final : public RecordSequence {
   // The bytes of the range, at most kLargestRecordPayload; shared with the record where one holds
   // them all, so they must not be changed.
   Task<Result<Buffer>> read(BlockRange blocks);
+  // What the first block of the range is, and how far it goes on alike; a run may be cut short so
+  // that one call does a bounded amount of work.
+  Task<Result<ProvisionedBlocks>> provisioning(BlockRange blocks);
   // As the volume was at the snapshot. Waits until the flusher has reached it.
   Task<Result<Buffer>> read_snapshot(SnapshotUuid uuid, BlockRange blocks);
   // Resolves when it has.
@@ -348,7 +381,6 @@ class Replica final : public RecordSequence {
   Task<Result<Lsn>> append_control(RecordType type, ByteSpan payload, std::uint64_t block_count);
   Task<Result<Lsn>> append_snapshot_record(RecordType type, SnapshotPayload payload);
   Task<Result<>> commit_of(Lsn lsn, Epoch epoch);
-  Task<Result<Lsn>> write_whole_blocks(std::uint64_t offset, ByteSpan bytes, Epoch& epoch);
   Epoch current_epoch() const;
   void insert_record(const RecordHeader& record, std::span<const std::uint32_t> checksums,
                      Buffer payload);
@@ -368,6 +400,17 @@ class Replica final : public RecordSequence {
   void promise_space(Lsn lsn, ByteCount need, ByteCount payload);
   void note_stable_bytes(ByteCount payload);
   void settle_space(Lsn up_to);
+
+  // replica_modify.cc
+  struct Modification;
+  Result<> check_bytes(std::uint64_t offset, std::uint64_t length) const;
+  bool follows_still(BlockRange blocks, Lsn follows, Epoch epoch) const;
+  Task<Result<>> read_old(const Modification& modification, MutableByteSpan into);
+  Task<Result<>> try_modify(Modification& modification);
+  Task<Result<>> modify_alone(Modification& modification);
+  Task<Result<>> place_modified(Modification& modification, Buffer payload);
+  Task<Result<std::optional<std::uint64_t>>> absent_blocks(const Chain& chain, BlockRange blocks);
+  Task<Result<ProvisionedBlocks>> provisioned_in(const Chain& chain, BlockRange blocks);
 
   // replica_read.cc
   enum class ReadView : std::uint8_t { kCommitted, kNewest };

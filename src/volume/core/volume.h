@@ -11,7 +11,8 @@
 // Force::kYes.
 //
 // Errors: kUnavailable when the gate is closed (retry), kOutOfRange, kResourceExhausted when the
-// disk is full, kDataLoss for bytes that do not match their checksum, kAborted after a lost race.
+// disk is full, kDataLoss for bytes that do not match their checksum, kAborted after a lost race,
+// kPermissionDenied for a change of a volume that is read-only.
 //
 // Belongs to the executor of its store. Outlives every call.
 #pragma once
@@ -47,14 +48,7 @@ struct ProvisionedRun {
 };
 
 // Changes bytes in place between a read and a write that nothing comes between.
-class Modifier {
- public:
-  // Sees the newest bytes of the range and changes them. False: leave the volume as it is.
-  virtual bool modify(MutableByteSpan bytes) = 0;
-
- protected:
-  ~Modifier() = default;
-};
+using Modifier = engine::Modifier;
 
 // Told on the volume's executor, outside of any call.
 class VolumeObserver : public ListHook<struct VolumeObserverTag> {
@@ -82,6 +76,7 @@ class Volume {
   const VolumeSettings& settings() const { return settings_; }
   ByteCount size() const;
   BufferPool& pool() { return pool_; }
+  Clock& clock() { return clock_; }
   engine::Replica& replica() { return replica_; }
 
   // The serving gate (DESIGN §6): open only when this replica may answer for the volume. For now:
@@ -93,9 +88,12 @@ class Volume {
   Task<Result<Buffer>> read(ByteRange range);
   // The payload starts on a 4 KiB boundary of memory; it is not changed until it is dropped.
   Task<Result<>> write(std::uint64_t offset, Buffer payload, Force force = Force::kNo);
-  // Reads, lets the modifier see and change the bytes, writes: nothing else is written to the
-  // volume in between. False when the modifier did not want it.
+  // Reads, lets the modifier see and change the bytes, writes: nothing else is written to these
+  // blocks in between. False when the modifier did not want it. At most largest_modify() bytes.
   Task<Result<bool>> modify(ByteRange range, Modifier& modifier, Force force = Force::kNo);
+  // A modify is one record, as large as this store's log takes; it may begin in the midst of a
+  // block.
+  std::uint64_t largest_modify() const;
   // Any length. The range reads as zeros afterwards; whole blocks give their space back.
   Task<Result<>> discard(ByteRange range);
   // The same, for who wants zeros and no unmapping.
@@ -119,6 +117,16 @@ class Volume {
 
  private:
   Result<> check(ByteRange range) const;
+  Result<> check_write(ByteRange range) const;
+  void apply_policy();
+  void tell(void (VolumeObserver::*what)());
+  Task<Result<Buffer>> read_pieces(ByteRange range);
+  Task<Result<>> write_blocks(engine::BlockRange blocks, Buffer payload, Force force);
+  Task<Result<>> write_parts(ByteRange range, ByteSpan bytes, Force force);
+  enum class Zeros : std::uint8_t { kDiscard, kWriteZeroes };
+  Task<Result<>> zero(ByteRange range, Zeros how);
+  Task<Result<>> zero_part(ByteRange range);
+  Task<Result<>> forced(Lsn lsn, Force force);
 
   engine::Replica& replica_;
   BufferPool& pool_;
