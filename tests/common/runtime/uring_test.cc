@@ -184,7 +184,14 @@ TEST_F(UringTest, AFloodOfPostedWorkDoesNotHoldUpIo) {
   reactor_->run(kMain(*reactor_, flood));
 }
 
-TEST_F(UringTest, ALoneSendAndTheReceiveOfWhatIsLeftGoPastTheRing) {
+Task<Result<>> receive_a_byte(Connection& connection, bool& received) {
+  std::byte byte{};
+  ASHLAR_CO_TRY(co_await connection.receive(MutableByteSpan(&byte, 1)));
+  received = true;
+  co_return {};
+}
+
+TEST_F(UringTest, ALoneSendAndTheReceiveOfWhatIsThereGoPastTheRing) {
   constexpr auto kMain = [](Reactor& reactor) -> Task<void> {
     CO_ASSERT_OK_ASSIGN(
         const test::ConnectedPair pair,
@@ -195,19 +202,38 @@ TEST_F(UringTest, ALoneSendAndTheReceiveOfWhatIsLeftGoPastTheRing) {
     EXPECT_EQ(reactor.stats().completions, before);
 
     const MutableByteSpan one(bytes, 1);
-    CO_ASSERT_OK(co_await pair.server->receive(one));  // nobody knows yet that there is something
-    EXPECT_EQ(reactor.stats().completions, before + 1);
     CO_ASSERT_OK(co_await pair.server->receive(one));
-    EXPECT_EQ(reactor.stats().completions, before + 1);
+    CO_ASSERT_OK(co_await pair.server->receive(bytes));  // leaves nothing
+    CO_ASSERT_OK(co_await pair.client->send(bytes));
+    CO_ASSERT_OK(co_await pair.server->receive(bytes));
+    EXPECT_EQ(reactor.stats().completions, before);
   };
   reactor_->run(kMain(*reactor_));
 }
 
-Task<Result<>> receive_a_byte(Connection& connection, bool& received) {
-  std::byte byte{};
-  ASHLAR_CO_TRY(co_await connection.receive(MutableByteSpan(&byte, 1)));
-  received = true;
-  co_return {};
+TEST_F(UringTest, AReceiveThatFoundNothingMakesTheNextOnesWaitInTheRing) {
+  constexpr auto kMain = [](Reactor& reactor) -> Task<void> {
+    CO_ASSERT_OK_ASSIGN(
+        const test::ConnectedPair pair,
+        co_await test::make_connected_pair(reactor.runtime(), Endpoint::ipv4(127, 0, 0, 1, 0)));
+    std::byte bytes[4] = {};
+    const MutableByteSpan one(bytes, 1);
+    bool received = false;
+    TaskScope scope(co_await this_task());
+    scope.spawn(receive_a_byte(*pair.server, received));
+    CO_ASSERT_OK(co_await sleep_for(reactor, 1ms));
+    const std::uint64_t before = reactor.stats().completions;
+    CO_ASSERT_OK(co_await pair.client->send(one));
+    CO_ASSERT_OK(co_await scope.join());
+    EXPECT_EQ(reactor.stats().completions, before + 1);
+
+    for (const std::uint64_t in_the_ring : {2U, 3U, 3U}) {
+      CO_ASSERT_OK(co_await pair.client->send(one));
+      CO_ASSERT_OK(co_await pair.server->receive(bytes));
+      EXPECT_EQ(reactor.stats().completions, before + in_the_ring);
+    }
+  };
+  reactor_->run(kMain(*reactor_));
 }
 
 TEST_F(UringTest, AStreamThatGoesPastTheRingDoesNotHoldUpWhatCompletesInIt) {

@@ -20,6 +20,7 @@ namespace {
 static_assert(sizeof(msghdr) <= sizeof(SocketOperation::backend_storage));
 
 constexpr int kListenBacklog = 1024;
+constexpr unsigned kTriesInVainMax = 5;  // then one receive of 33 is a try
 constexpr std::uint64_t kMostPerCall = 1U << 30;
 
 struct SocketAddress {
@@ -182,7 +183,9 @@ void UringConnection::submit(SocketOperation& operation) {
                operation.kind() == SocketOperation::Kind::kReceive ? "receives" : "sends");
   busy = true;
   if (operation.kind() == SocketOperation::Kind::kReceive) {
-    if (drained_ || !may_bypass_ring() || !receive_at_once(operation)) submit_receive(operation);
+    if (!may_have_data() || !may_bypass_ring() || !receive_at_once(operation)) {
+      submit_receive(operation);
+    }
   } else {
     if (!may_bypass_ring() || !send_at_once(operation)) submit_send(operation);
   }
@@ -196,6 +199,13 @@ bool UringConnection::may_bypass_ring() {
   return !reactor_.has_ready() && !ring_.has_prepared() && ring_.take_bypass();
 }
 
+bool UringConnection::may_have_data() {
+  if (!drained_) return true;
+  if (receives_till_try_ == 0) return true;
+  --receives_till_try_;
+  return false;
+}
+
 // False when there was no data: the ring waits for it.
 bool UringConnection::receive_at_once(SocketOperation& operation) {
   const std::span<const IoSlice> slices = operation.slices();
@@ -205,11 +215,14 @@ bool UringConnection::receive_at_once(SocketOperation& operation) {
   if (received < 0) {
     if (errno == EAGAIN || errno == EINTR) {
       drained_ = true;
+      tries_in_vain_ = std::min(tries_in_vain_ + 1, kTriesInVainMax);
+      receives_till_try_ = 1U << tries_in_vain_;
       return false;
     }
     fail(operation, errno);
     return true;
   }
+  tries_in_vain_ = 0;
   // A receive that was filled most likely left something.
   drained_ = static_cast<std::size_t>(received) < operation.length();
   operation.succeed(static_cast<std::size_t>(received));

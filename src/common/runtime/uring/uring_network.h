@@ -42,6 +42,7 @@ class UringConnection final : public Connection, private CompletionBackend {
   void submit_receive(SocketOperation& operation);
   void submit_send(SocketOperation& operation);
   bool may_bypass_ring();
+  bool may_have_data();
   bool send_at_once(SocketOperation& operation);
   bool receive_at_once(SocketOperation& operation);
   void finish(SocketOperation& operation);
@@ -54,6 +55,10 @@ class UringConnection final : public Connection, private CompletionBackend {
   bool sending_ = false;
   // The last receive left the socket empty: the next one waits for data instead of trying first.
   bool drained_ = true;
+  // An empty socket is tried nevertheless: under load the peer has sent more by the
+  // time its last is answered. Each try in vain doubles the number of receives that do not try.
+  unsigned receives_till_try_ = 0;
+  unsigned tries_in_vain_ = 0;
 };
 
 class UringListener final : public Listener, private CompletionBackend {
