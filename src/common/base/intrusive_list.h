@@ -97,6 +97,16 @@ class IntrusiveList {
     return static_cast<T&>(*hook);
   }
 
+  // Calls `f(element)` from front to back. `f` may unlink the element that it is given.
+  template <class F>
+  void for_each(F f) {
+    for (ListHook<Tag>* hook = head_.next_; hook != &head_;) {
+      ListHook<Tag>* const next = hook->next_;
+      f(static_cast<T&>(*hook));
+      hook = next;
+    }
+  }
+
   void clear() {
     while (!empty()) head_.next_->unlink();
   }

@@ -69,6 +69,8 @@ struct Command {
 struct Response {
   Status status = Status::kGood;
   Sense sense;  // with kCheckCondition
+  // In which the initiator wants it (control mode page, D_SENSE).
+  SenseFormat sense_format = SenseFormat::kFixed;
   // What the command gives; the transport cuts it to the initiator's room and reports the rest as
   // residual.
   absl::InlinedVector<Buffer, 2> data_in;

@@ -7,13 +7,16 @@
 //   device.close_nexus(std::move(nexus))                            // no command may be under way
 //
 // Commands run side by side; the task set orders them only where SAM says so (ORDERED, HEAD OF
-// QUEUE). Checks come in SAM's order: LUN, unit attention, reservation, opcode, fields. A unit
-// attention is reported once per nexus.
+// QUEUE). Checks come in SAM's order: LUN, unit attention, opcode, reservation, fields
+// (LogicalUnit::refuse). A unit attention is reported once per nexus.
 //
 // Task management answers when what it concerns is over or can have no effect any more: commands
 // that wait for data end at once, those that are in the log are waited for. Their execute() gives a
 // response that says is_aborted (or status kTaskAborted for another nexus, as the control mode page
 // says).
+//
+// Cancelling execute() ends it only where it waits for the initiator or for its turn; a command
+// that has begun to change the volume is finished.
 //
 // Belongs to its executor. Volumes outlive the units made of them.
 #pragma once
@@ -21,17 +24,23 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "common/base/buffer.h"
 #include "common/base/endpoint.h"
+#include "common/base/random.h"
 #include "common/runtime/clock.h"
 #include "volume/core/volume.h"
 #include "volume/scsi/command.h"
+#include "volume/scsi/unit_attention.h"
 
 namespace ashlar::scsi {
 
 class LogicalUnit;
+class OpcodeTable;
+struct NexusMemory;
 
 // Who speaks to the device, and through which port of it.
 struct NexusName {
@@ -63,25 +72,42 @@ enum class TaskManagementAnswer : std::uint8_t {
   kComplete = 0,
   kTaskDoesNotExist = 1,
   kLunDoesNotExist = 2,
+  kReassignNotSupported = 4,
   kNotSupported = 5,
   kRejected = 255,
 };
+
+// SAM-5, 4.7: single-level LUNs, in peripheral or flat addressing. Nothing when `lun` is none.
+std::optional<std::uint16_t> decode_lun(std::uint64_t lun);
+std::uint64_t encode_lun(std::uint16_t lun);
 
 class Nexus;  // one initiator port at one target port; its unit attentions; defined in nexus.h
 
 class Device {
  public:
-  Device(Clock& clock, Random& random, DeviceOptions options);
+  static constexpr std::uint16_t kLargestLun = 0x3fff;
+  // Initiator ports that have gone and whose unit attentions are kept for when they come back; who
+  // is forgotten hears of a power on instead, which says more.
+  static constexpr std::size_t kMostRemembered = 1024;
+
+  // All outlive the device.
+  Device(Clock& clock, Random& random, BufferPool& pool, DeviceOptions options);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
   const DeviceOptions& options() const { return options_; }
+  Clock& clock() { return clock_; }
+  Random& random() { return random_; }
+  BufferPool& pool() { return pool_; }
 
   // REPORTED LUNS DATA HAS CHANGED to every nexus.
   Result<> add_unit(std::uint16_t lun, volume::Volume& volume);
   // Waits until its commands are over.
   Task<Result<>> remove_unit(std::uint16_t lun);
+  LogicalUnit* find(std::uint16_t lun);
+  // In ascending order.
+  std::vector<std::uint16_t> luns() const;
 
   // A new session of an initiator port that was here before gets the unit attentions that wait for
   // it. One nexus a name at a time (checked).
@@ -94,12 +120,22 @@ class Device {
   Task<TaskManagementAnswer> manage(Nexus& nexus, TaskManagementFunction function,
                                     std::uint64_t lun, std::uint32_t tag);
 
+  // For units: to every nexus of that LUN, live or remembered, but not to `except`; or to one.
+  void raise(std::uint16_t lun, UnitAttention attention, const Nexus* except);
+  void raise_to(const NexusName& name, std::uint16_t lun, UnitAttention attention);
+
  private:
+  void forget_oldest();
+  Task<TaskManagementAnswer> reset(Nexus& by, std::vector<std::uint16_t> luns);
+
   Clock& clock_;
   Random& random_;
+  BufferPool& pool_;
+  const OpcodeTable& table_;
   DeviceOptions options_;
   std::map<std::uint16_t, std::unique_ptr<LogicalUnit>> units_;
-  IntrusiveList<Nexus, struct NexusTag> nexuses_;
+  std::map<NexusName, std::unique_ptr<NexusMemory>> nexuses_;  // live or remembered
+  std::uint64_t nexuses_left_ = 0;
 };
 
 }  // namespace ashlar::scsi

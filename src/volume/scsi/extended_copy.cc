@@ -1,0 +1,9 @@
+#include "volume/scsi/extended_copy.h"
+
+namespace ashlar::scsi {
+
+std::span<const Opcode> extended_copy_commands() {
+  return {};
+}
+
+}  // namespace ashlar::scsi

@@ -1,0 +1,12 @@
+// REPORT TARGET PORT GROUPS.
+#pragma once
+
+#include <span>
+
+#include "volume/scsi/opcodes.h"
+
+namespace ashlar::scsi {
+
+std::span<const Opcode> target_port_commands();
+
+}  // namespace ashlar::scsi
