@@ -36,7 +36,6 @@ namespace {
 using engine::BlockRange;
 using engine::CommitRule;
 using engine::kBlockSize;
-using engine::LogDurability;
 using engine::Replica;
 using engine::Store;
 using engine::StoreOptions;
@@ -402,7 +401,6 @@ int Bench::run() {
   const StoreOptions durable_store = store_options();
   StoreOptions buffered_store = durable_store;
   buffered_store.directory += "-buffered";
-  buffered_store.durability = LogDurability::kBuffered;
   fmt::print(stderr, "writing volumes and files\n");
   for (const StoreOptions& options : {durable_store, buffered_store}) {
     format_store(options);

@@ -113,6 +113,7 @@ void LogWriter::Gathering::clear() {
   checksums.clear();
   payload.clear();
   payload_length = 0;
+  is_durable = false;
   outcome.reset();
 }
 
@@ -266,6 +267,7 @@ LogTicket LogWriter::put(AppendAwaiter& append) {
     if (!piece.empty()) next_.payload.push_back(piece.share());
   }
   next_.payload_length += record.payload_length;
+  next_.is_durable = next_.is_durable || sequence.durability == LogDurability::kDurable;
   work_.set();
   if (append.kind_ != AppendKind::kAgain) {
     sequence.on_placed(record, append.checksums_, append.payload_);
@@ -446,6 +448,7 @@ void LogWriter::on_seal_timer() {
 void LogWriter::gather_seal() {
   next_.records.push_back(RecordHeader{.type = RecordType::kSeal});
   next_.sequences.push_back(nullptr);
+  next_.is_durable = true;  // it is what a later recovery judges by
   next_.outcome = new_outcome();
 }
 
@@ -499,9 +502,7 @@ BatchHeader LogWriter::header_of(const Gathering& batch) const {
 Task<Result<>> LogWriter::write_batch(Flight& flight) {
   begin_flight(flight);
   place_waiting();  // the next batch has room for those who found this one full
-  // A seal is worth its sync: it is what a later recovery judges by.
-  const bool dsync = options_.durability == LogDurability::kDurable ||
-                     flight.batch.records.front().type == RecordType::kSeal;
+  const bool dsync = flight.durability == Durability::kDsync;
   FileAwaiter write = file_.write(ring_.physical(flight.header.position), flight.slices,
                                   dsync ? Durability::kDsync : Durability::kNone);
   // Those who heard of the batch before have their turn now: the disk should work meanwhile.
@@ -515,8 +516,23 @@ Task<Result<>> LogWriter::write_batch(Flight& flight) {
     give_up_written();
     co_return *failure_;
   }
-  // A batch counts when all before it do.
-  while (Flight* next = next_written()) written_batch(*next);
+  co_return co_await count_written();
+}
+
+// A batch counts when all before it do. One that is durable by a sync waits for that, too; whoever
+// began it goes on with what came meanwhile.
+Task<Result<>> LogWriter::count_written() {
+  if (is_counting_) co_return Result<>();
+  while (Flight* next = next_written()) {
+    if (next->durability == Durability::kWriteThenSync) {
+      is_counting_ = true;
+      const Result<> synced = co_await file_.sync();
+      is_counting_ = false;
+      if (!synced.ok()) fail(synced.error().with_context("sync of the log"));
+      if (failure_) co_return *failure_;
+    }
+    written_batch(*next);
+  }
   co_return Result<>();
 }
 
@@ -536,6 +552,13 @@ void LogWriter::begin_flight(Flight& flight) {
   flight.slices.clear();
   flight.slices.emplace_back(ByteSpan(encoded));
   for (const Buffer& piece : flight.batch.payload) flight.slices.emplace_back(piece.bytes());
+  // With plain batches before it a DSYNC of its own would not do.
+  const bool follows_durable = in_flight_ == 0 ? durable_ == chain_.end : begins_durable_;
+  flight.durability = Durability::kNone;
+  if (flight.batch.is_durable) {
+    flight.durability = follows_durable ? Durability::kDsync : Durability::kWriteThenSync;
+  }
+  begins_durable_ = flight.batch.is_durable;
   flight.before = begun_;
   begun_ = {end, generation_, header.position, crc};
   flight.after = begun_;
@@ -582,7 +605,7 @@ void LogWriter::written_batch(Flight& flight) {
       options_.metrics->batch_bytes.observe(ByteCount(chain_.end - flight.header.position));
     }
   }
-  if (options_.durability == LogDurability::kDurable) durable_ = chain_.end;
+  if (flight.durability != Durability::kNone) durable_ = chain_.end;
   ASHLAR_CHECK(tail_ <= durable_ && durable_ <= chain_.end && chain_.end <= head());
   BatchOutcome& outcome = *flight.batch.outcome;
   outcome.payload = flight.header.position + flight.header.header_length;

@@ -22,9 +22,14 @@
 // Group commit: while batches are on their way to the disk (at most batches_in_flight of them), the
 // next one gathers all that is appended. One that finds room goes at once; there is no timer at
 // depth 1. Batches may end in any order; one counts when all before it do, because recovery follows
-// the chain and stops at the first that is missing. Payload
-// goes from the caller's Buffers to the disk without a copy; the writer shares them until the write
-// is over.
+// the chain and stops at the first that is missing.
+//
+// Durability is the sequence's: a batch is written with DSYNC when a record of it wants that, and
+// plainly when none does. A durable batch behind plain ones counts when the file was synced, too:
+// what recovery cannot reach is not durable.
+//
+// Payload goes from the caller's Buffers to the disk without a copy; the writer shares them until
+// the write is over.
 //
 // States: running → closing (close(): what was appended is written and sealed, then run() ends) →
 // closed; or → failed. The first error of a write or sync is sticky: whoever waits and whoever
@@ -65,9 +70,10 @@ namespace ashlar::engine {
 
 class EngineMetrics;
 
+// What a record waits for until its sequence hears that it is written.
 enum class LogDurability : std::uint8_t {
-  kDurable,   // each batch is written with DSYNC
-  kBuffered,  // batches are durable after the next sync()
+  kDurable,   // it is on stable media
+  kBuffered,  // it is in the log's file; durable with the next durable one, or the next sync()
 };
 
 struct LogWriterOptions {
@@ -76,7 +82,6 @@ struct LogWriterOptions {
   // What new records leave free; at most half of the capacity. A batch that goes to the next lap
   // skips up to its own length of it.
   ByteCount reserve;
-  LogDurability durability = LogDurability::kDurable;
   Duration seal_delay = 10ms;
   // Batches on their way to the disk at the same time.
   std::size_t batches_in_flight = 2;
@@ -123,7 +128,8 @@ class RecordSequence {
   virtual void on_placed(const RecordHeader& /*record*/,
                          std::span<const std::uint32_t> /*checksums*/,
                          std::span<const Buffer> /*payload*/) {}
-  // The record's batch is written; under kDurable it is on stable media, else after the next sync.
+  // The record's batch is written. It is durable if place.after.end <= durable_end(): always for
+  // one that was placed while `durability` was kDurable.
   virtual void on_written(const RecordHeader& record, const LogPlace& place) = 0;
   // It may be on the disk or not. The log takes no more.
   virtual void on_failed(const RecordHeader& record, const Error& error) = 0;
@@ -133,6 +139,8 @@ class RecordSequence {
   Epoch last_epoch;
   // Of new records and cuts: a promise binds those that wait for their turn, too.
   Epoch least_epoch;
+  // Of its records that get their place from now on.
+  LogDurability durability = LogDurability::kDurable;
 
  protected:
   ~RecordSequence() = default;
@@ -228,7 +236,7 @@ class LogWriter {
   AppendAwaiter append_truncate(RecordSequence& sequence, Lsn kept, Epoch kept_epoch,
                                 Epoch ordered);
 
-  // Resolves when the record's batch is written (kBuffered: maybe not durable) …
+  // Resolves when the record's batch is written (of a buffered sequence maybe not durable) …
   Task<Result<LogPlace>> written(LogTicket ticket);
   // … and when it is on stable media, with a sync if it takes one.
   Task<Result<LogPlace>> durable(LogTicket ticket);
@@ -307,6 +315,7 @@ class LogWriter {
     std::vector<std::uint32_t> checksums;
     std::vector<Buffer> payload;
     std::uint64_t payload_length = 0;
+    bool is_durable = false;  // a record of it wants that
     std::shared_ptr<BatchOutcome> outcome;
 
     void tell_written() const;
@@ -321,6 +330,8 @@ class LogWriter {
     enum class State : std::uint8_t { kFree, kWriting, kWritten };
 
     State state = State::kFree;
+    // What it takes until it counts as durable: DSYNC suffices behind what is durable by then.
+    Durability durability = Durability::kNone;
     Gathering batch;
     BatchHeader header;
     ChainPoint before;
@@ -371,6 +382,7 @@ class LogWriter {
   void gather_seal();
   Task<Result<>> run_lane();
   Task<Result<>> write_batch(Flight& flight);
+  Task<Result<>> count_written();
   void begin_flight(Flight& flight);
   Flight* free_flight();
   Flight* next_written();
@@ -398,7 +410,9 @@ class LogWriter {
   std::pmr::unsynchronized_pool_resource outcomes_;
   std::size_t outcomes_alive_ = 0;
   Gathering next_;
-  ChainPoint begun_;  // behind the last batch that is on its way
+  ChainPoint begun_;             // behind the last batch that is on its way
+  bool begins_durable_ = false;  // that one is durable when it counts
+  bool is_counting_ = false;
   std::vector<Flight> flights_;
   std::size_t in_flight_ = 0;
 

@@ -227,7 +227,7 @@ Task<Result<Lsn>> Replica::append_and_commit(RecordHeader header,
   const std::size_t length = payload.size();
   const Result<Lsn> lsn = co_await append(header, checksums, std::move(payload));
   if (!lsn.ok()) co_return lsn.error();
-  // In a buffered store nobody else would make it durable soon.
+  // Placed before the rule changed it may not be, and nobody else would make it so soon.
   if (rule_ == CommitRule::kDurable) ASHLAR_CO_TRY(co_await durable(*lsn));
   ASHLAR_CO_TRY(co_await commit_of(*lsn, header.epoch));
   shared_.metrics.append_seconds.observe(shared_.clock.now() - begin);
@@ -439,7 +439,7 @@ void Replica::on_written(const RecordHeader& record, const LogPlace& place) {
   note_place(record, place.payload);
   note_mark(record.lsn, place.before);
   written_.advance(record.lsn);
-  if (shared_.options.durability == LogDurability::kDurable) durable_.advance(record.lsn);
+  if (place.after.end <= shared_.log->durable_end()) durable_.advance(record.lsn);
   apply_rule();
 }
 
@@ -481,6 +481,7 @@ void Replica::note_durable(Lsn lsn, std::optional<Epoch> epoch) {
 
 void Replica::set_commit_rule(CommitRule rule) {
   rule_ = rule;
+  durability = rule == CommitRule::kWritten ? LogDurability::kBuffered : LogDurability::kDurable;
   apply_rule();
 }
 

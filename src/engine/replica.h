@@ -59,9 +59,10 @@
 namespace ashlar::engine {
 
 enum class CommitRule : std::uint8_t {
-  kGiven,    // by set_commit() and set_stable()
+  kGiven,    // by set_commit() and set_stable(); records are durable when written
   kDurable,  // a single copy: committed and stable when durable
-  kWritten,  // a single copy: committed when written, stable when durable
+  kWritten,  // a single copy: committed when written; stable when durable, which is after flush(),
+             // or at the latest when the flusher comes to it
 };
 
 // Good bytes for damaged blocks, from a peer. The answer holds them all or is an error; they are

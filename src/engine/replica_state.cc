@@ -311,7 +311,7 @@ void Replica::forget_flushed(Lsn up_to) {
 
 void Replica::drop_payloads(ByteCount down_to) {
   const ByteCount before = index_.payload_bytes();
-  index_.drop_payloads(down_to, durable_.value());
+  index_.drop_payloads(down_to, written_.value());
   shared_.payload_bytes -= before - index_.payload_bytes();
 }
 

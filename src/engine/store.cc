@@ -280,7 +280,6 @@ Task<Result<>> Store::recover() {
                                   LogWriterOptions{.store = state_.store,
                                                    .capacity = state_.log_capacity,
                                                    .reserve = shared_.log_reserve(),
-                                                   .durability = options_.durability,
                                                    .seal_delay = options_.seal_delay,
                                                    .batches_in_flight = options_.batches_in_flight,
                                                    .metrics = &metrics_},
@@ -535,9 +534,7 @@ Task<Result<bool>> Store::flush_round() {
 
 // Buffered records become durable, and may be flushed, at the latest now.
 Task<Result<>> Store::sync_buffered() {
-  if (options_.durability == LogDurability::kDurable || shared_.log->failure()) {
-    co_return Result<>();
-  }
+  if (shared_.log->failure()) co_return Result<>();
   struct Written {
     ReplicaUuid replica;
     Lsn lsn;
@@ -545,7 +542,7 @@ Task<Result<>> Store::sync_buffered() {
   };
   std::vector<Written> written;
   for (Replica* replica : replicas()) {
-    if (replica->durable_lsn() < replica->written_lsn()) {
+    if (!replica->fault() && replica->durable_lsn() < replica->written_lsn()) {
       const Lsn lsn = replica->written_lsn();
       written.push_back({replica->uuid(), lsn, replica->epoch_of(lsn)});
     }

@@ -19,8 +19,6 @@ struct StoreOptions {
   // Of the log that format() makes: a multiple of 1 MiB, at least `smallest_log`.
   ByteCount log_capacity{1 << 30};
   ByteCount smallest_log = kSmallestLogCapacity;
-  // kBuffered: records are durable when somebody asks for it. For stores of buffered volumes.
-  LogDurability durability = LogDurability::kDurable;
   Duration seal_delay = 10ms;
   std::size_t batches_in_flight = 2;  // of the log
 

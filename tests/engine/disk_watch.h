@@ -18,6 +18,7 @@ struct DiskIo {
   std::string path;
   std::uint64_t offset;
   std::uint64_t length;
+  Durability durability = Durability::kNone;
 
   bool is(FileOperation::Kind wanted, std::string_view part) const {
     return kind == wanted && path.find(part) != std::string::npos;
@@ -40,6 +41,15 @@ struct DiskLog {
   std::uint64_t bytes(FileOperation::Kind kind, std::string_view part) const {
     std::uint64_t found = 0;
     for (const DiskIo& io : ios) found += io.is(kind, part) ? io.length : 0;
+    return found;
+  }
+  // Syncs, and writes that are durable by themselves.
+  std::uint64_t syncs(std::string_view part) const {
+    std::uint64_t found = count(FileOperation::Kind::kSync, part);
+    for (const DiskIo& io : ios) {
+      const bool is_write = io.is(FileOperation::Kind::kWrite, part);
+      found += is_write && io.durability != Durability::kNone ? 1 : 0;
+    }
     return found;
   }
   // Whatever changes a file or a name.
@@ -78,7 +88,8 @@ class WatchedFile final : public File, private OperationBackend {
   };
 
   void submit(FileOperation& operation) override {
-    const DiskIo io{operation.kind(), path(), operation.offset(), operation.length()};
+    const DiskIo io{operation.kind(), path(), operation.offset(), operation.length(),
+                    operation.durability()};
     log_.ios.push_back(io);
     const DiskLog::Fate fate = log_.fate ? log_.fate(io) : DiskLog::Fate::kGoesOn;
     if (fate == DiskLog::Fate::kGoesOn) {

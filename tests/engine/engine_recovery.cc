@@ -78,7 +78,7 @@ std::string compare_words(Volume& volume, const Replica& replica) {
 std::string judge_volume(EngineWorld& world, Volume& volume,
                          const std::vector<model::LoggedRecord>& log) {
   Replica& replica = *volume.replica;
-  if (world.options.durability == LogDurability::kBuffered && world.power_failed) {
+  if (volume.rule == CommitRule::kWritten && world.power_failed) {
     const Lsn must = std::max(volume.flushed, replica.state().flushed);
     if (replica.last() < volume.model.must_hold()) {
       world.counts.unflushed_lost += volume.model.must_hold() - replica.last();

@@ -69,7 +69,6 @@ void draw_options(EngineWorld& world, std::uint64_t seed) {
       .server = ServerUuid(Volume(9999, 1, {}).replica_uuid().untyped()),
       .log_capacity = ByteCount(random.between(1, 4) << 20),
       .smallest_log = ByteCount(1 << 20),
-      .durability = random.chance(1, 5) ? LogDurability::kBuffered : LogDurability::kDurable,
       .seal_delay = random.between(Duration(1ms), Duration(20ms)),
       .batches_in_flight = random.between(1, 3),
       .payload_memory = ByteCount(random.between(64, 4096) << 10),
@@ -81,6 +80,8 @@ void draw_options(EngineWorld& world, std::uint64_t seed) {
       .delay_from = random.chance(1, 2) ? 0.5 : 0.1,
       .longest_delay = 5ms,
   };
+  constexpr std::uint64_t kBufferedPercent[] = {0, 0, 0, 40, 40, 100};
+  world.buffered_percent = kBufferedPercent[random.below(std::size(kBufferedPercent))];
   world.most_volumes = static_cast<unsigned>(random.between(1, 5));
   world.clients = static_cast<unsigned>(random.between(2, 10));
   // Of the log as much as the largest record takes of the smallest log.
@@ -371,7 +372,7 @@ Volume& EngineWorld::add_volume(std::uint64_t size_blocks, model::Contents conte
   Volume& made = volumes.emplace_back(next_volume++, size_blocks, std::move(contents));
   made.model.allows_old = may_show_old();
   made.model.may_lose = loses_data();
-  if (options.durability == LogDurability::kBuffered) {
+  if (random.chance(buffered_percent, 100)) {
     made.rule = CommitRule::kWritten;
   } else if (random.chance(1, 2)) {
     made.rule = CommitRule::kGiven;
@@ -417,7 +418,7 @@ EngineVerdict run_engine(std::uint64_t seed) {
   EngineVerdict verdict;
   verdict.failure = world.failure;
   verdict.trouble = world.trouble;
-  verdict.buffered = world.options.durability == LogDurability::kBuffered;
+  verdict.buffered = world.buffered_percent > 0;
   verdict.counts = world.counts;
   verdict.steps = node.steps();
   verdict.events = sim.events();

@@ -76,6 +76,7 @@ struct EngineWorld {
   unsigned most_volumes = 4;
   unsigned clients = 3;
   std::uint64_t longest_write = 64;
+  std::uint64_t buffered_percent = 0;  // of the volumes
   bool formatted = false;
   std::list<Volume> volumes;
   unsigned next_volume = 1;

@@ -310,7 +310,7 @@ TEST(LogCheckpoint, IsTheLastEndOfABatchUpToWhatIsNeededAndNotBeforeTheTail) {
 
 TEST(LogCheckpoint, IsDurable) {
   LogLab lab;
-  lab.options.durability = LogDurability::kBuffered;
+  lab.set_durability(LogDurability::kBuffered);
   lab.write([](LogLab& l, LogWriter& writer) -> Task<void> {
     TestRecord record = make_plain(RecordType::kDiscard, 3);
     CO_ASSERT_OK_ASSIGN(LogTicket ticket,

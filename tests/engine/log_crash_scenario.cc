@@ -54,7 +54,7 @@ struct History {
 // What survives a crash: the oracle and the store's superblock.
 struct Outside {
   LogBug bug = LogBug::kNone;
-  LogDurability durability = LogDurability::kDurable;
+  std::array<LogDurability, kReplicas> durability{};
   ByteCount reserve;
   std::uint64_t most_unacknowledged = 8;
   std::array<History, kReplicas> histories;
@@ -185,6 +185,7 @@ Task<Result<>> recover(Life& life, LogRecovery* recovery) {
     CrashSequence& sequence = life.sequences[n];
     sequence.outside = &outside;
     sequence.told = found[n];
+    sequence.durability = outside.durability[n];
     const std::vector<std::size_t> kept = history.kept();
     sequence.last_lsn = Lsn(kept.size());
     if (!kept.empty()) sequence.last_epoch = history.records[kept.back()].header.epoch;
@@ -382,12 +383,11 @@ Task<void> serve(Runtime runtime, Outside* outside) {
   } else {
     outside->checkpoint = recovery.checkpoint_of(outside->checkpoint.chain);
   }
-  life->writer = std::make_unique<LogWriter>(runtime.clock, *life->file,
-                                             LogWriterOptions{.store = test_uuid<StoreUuid>(200),
-                                                              .capacity = kCapacity,
-                                                              .reserve = outside->reserve,
-                                                              .durability = outside->durability},
-                                             start);
+  life->writer = std::make_unique<LogWriter>(
+      runtime.clock, *life->file,
+      LogWriterOptions{
+          .store = test_uuid<StoreUuid>(200), .capacity = kCapacity, .reserve = outside->reserve},
+      start);
   TaskScope scope(co_await this_task());
   scope.spawn(write_until_error(life.get()));
   scope.spawn(releaser(life.get()));
@@ -405,7 +405,9 @@ LogCrashResult run_log_crashes(std::uint64_t seed, LogBug bug) {
   if (random.chance(1, 4)) node.disk().faults.write_error = 200;
   Outside outside;
   outside.bug = bug;
-  if (random.chance(1, 2)) outside.durability = LogDurability::kBuffered;
+  for (LogDurability& durability : outside.durability) {
+    if (random.chance(1, 2)) durability = LogDurability::kBuffered;
+  }
   if (random.chance(1, 2)) outside.reserve = ByteCount(kCapacity.value() / 4);
   outside.most_unacknowledged = random.chance(1, 3) ? 1 : random.between(2, 24);
   node.start([&outside](Runtime runtime) { return serve(runtime, &outside); });

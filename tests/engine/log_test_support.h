@@ -113,6 +113,10 @@ struct LogLab {
     ASSERT_TRUE(world.run_until([&] { return !node.is_running(); }, 3600s));
   }
 
+  void set_durability(LogDurability durability) {
+    for (TestSequence& sequence : sequences) sequence.durability = durability;
+  }
+
   using Body = std::function<Task<void>(LogLab&, LogWriter&)>;
   // Runs `body` beside a writer that goes on at `start`, and closes the log in the end.
   void write(Body body) { run(run_writer(this, &body)); }

@@ -161,7 +161,7 @@ TEST(LogWriter, AnIdleLogWritesOneSealAndThenNothing) {
 
 TEST(LogWriter, BufferedBatchesAreDurableAfterOneSharedSync) {
   LogLab lab;
-  lab.options.durability = LogDurability::kBuffered;
+  lab.set_durability(LogDurability::kBuffered);
   Appended out;
   lab.write([&](LogLab& l, LogWriter& writer) -> Task<void> {
     RecordSequence& sequence = l.sequences[1];
@@ -180,6 +180,74 @@ TEST(LogWriter, BufferedBatchesAreDurableAfterOneSharedSync) {
   EXPECT_EQ(lab.file.writes[0].durability, Durability::kNone);
   EXPECT_EQ(lab.file.writes.back().durability, Durability::kDsync);  // the seal
   EXPECT_EQ(lab.recover().records, 17u);
+}
+
+TEST(LogWriter, ADurableRecordBehindABufferedOneCountsWhenBothAreDurable) {
+  LogLab lab;
+  lab.sequences[1].durability = LogDurability::kBuffered;
+  lab.write([](LogLab& l, LogWriter& writer) -> Task<void> {
+    const ReplicaUuid buffered = l.sequences[1].replica;
+    const ReplicaUuid durable = l.sequences[2].replica;
+    for (int round = 0; round < 3; ++round) {
+      CO_ASSERT_OK_ASSIGN(LogTicket plain,
+                          co_await append(writer, l.sequences[1],
+                                          make_write(l.pool, buffered, BlockIndex(1), 1, 1)));
+      CO_ASSERT_OK(co_await writer.written(plain));
+      EXPECT_LT(writer.durable_end(), writer.written_end());
+      CO_ASSERT_OK_ASSIGN(LogTicket firm,
+                          co_await append(writer, l.sequences[2],
+                                          make_write(l.pool, durable, BlockIndex(1), 1, 1)));
+      CO_ASSERT_OK_ASSIGN(const LogPlace place, co_await writer.written(firm));
+      // Nobody asked for a sync: a chain that breaks before it would lose it.
+      EXPECT_EQ(writer.durable_end(), place.after.end);
+      EXPECT_EQ(l.file.syncs, static_cast<std::uint64_t>(round + 1));
+    }
+    // Behind what is durable one of its own suffices again.
+    CO_ASSERT_OK_ASSIGN(
+        LogTicket firm,
+        co_await append(writer, l.sequences[2], make_write(l.pool, durable, BlockIndex(1), 1, 1)));
+    CO_ASSERT_OK(co_await writer.written(firm));
+    EXPECT_EQ(writer.durable_end(), writer.written_end());
+    EXPECT_EQ(l.file.syncs, 3u);
+  });
+  EXPECT_EQ(lab.file.writes[0].durability, Durability::kNone);
+  EXPECT_EQ(lab.file.writes[1].durability, Durability::kNone);
+  EXPECT_EQ(lab.file.writes[6].durability, Durability::kDsync);
+}
+
+TEST(LogWriter, OneBatchOfBothKindsIsWrittenOnceAndDurably) {
+  LogLab lab;
+  lab.sequences[1].durability = LogDurability::kBuffered;
+  lab.write([](LogLab& l, LogWriter& writer) -> Task<void> {
+    CO_ASSERT_OK_ASSIGN(LogTicket plain, co_await append(writer, l.sequences[1],
+                                                         make_plain(RecordType::kDiscard, 1)));
+    CO_ASSERT_OK_ASSIGN(LogTicket firm, co_await append(writer, l.sequences[2],
+                                                        make_plain(RecordType::kDiscard, 1)));
+    CO_ASSERT_OK(co_await writer.written(plain));
+    CO_ASSERT_OK(co_await writer.written(firm));
+    EXPECT_EQ(writer.durable_end(), writer.written_end());
+    EXPECT_EQ(l.file.writes.size(), 1u);
+    EXPECT_EQ(l.file.syncs, 0u);
+  });
+  EXPECT_EQ(lab.file.writes[0].durability, Durability::kDsync);
+}
+
+TEST(LogWriter, ASyncThatFailsBehindADurableBatchIsSticky) {
+  LogLab lab;
+  lab.options.batches_in_flight = 2;
+  lab.sequences[1].durability = LogDurability::kBuffered;
+  lab.file.fail_sync_in = 1;
+  lab.write([](LogLab& l, LogWriter& writer) -> Task<void> {
+    CO_ASSERT_OK_ASSIGN(LogTicket plain, co_await append(writer, l.sequences[1],
+                                                         make_plain(RecordType::kDiscard, 1)));
+    CO_ASSERT_OK(co_await writer.written(plain));
+    CO_ASSERT_OK_ASSIGN(LogTicket firm, co_await append(writer, l.sequences[2],
+                                                        make_plain(RecordType::kDiscard, 1)));
+    EXPECT_EQ(test::outcome_of(co_await writer.written(firm)), "DATA_LOSS");
+    EXPECT_EQ(writer.durable_end(), LogPosition(0));
+    EXPECT_EQ(l.sequences[2].failed.size(), 1u);
+  });
+  EXPECT_EQ(test::outcome_of(lab.outcome), "DATA_LOSS");
 }
 
 TEST(LogWriter, ASequenceHearsOfItsRecordsInOrderBeforeAnyWaiterRuns) {
@@ -307,7 +375,7 @@ INSTANTIATE_TEST_SUITE_P(LogWriter, FailedWrite, testing::Values(1, 2, 5));
 
 TEST(LogWriter, AFailedSyncIsStickyToo) {
   LogLab lab;
-  lab.options.durability = LogDurability::kBuffered;
+  lab.set_durability(LogDurability::kBuffered);
   lab.file.fail_sync_in = 1;
   lab.write([](LogLab& l, LogWriter& writer) -> Task<void> {
     Result<LogPlace> place = co_await append_durably(l, writer, 1, BlockIndex(1), 1, 1);

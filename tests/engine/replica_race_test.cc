@@ -89,7 +89,6 @@ TEST(ReplicaRaceTest, ADeletionThatIsCancelledWhileOthersAreAtTheReplicaLeavesIt
 
 TEST(ReplicaRaceTest, AFlushThatIsCancelledIsNoFault) {
   StoreLab lab;
-  lab.options.durability = LogDurability::kBuffered;
   lab.run([](StoreLab& l) -> Task<void> {
     Replica* replica = (co_await l.make(1, 1024)).value();
     replica->set_commit_rule(CommitRule::kWritten);

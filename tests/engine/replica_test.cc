@@ -405,11 +405,10 @@ TEST(ReplicaTest, ZeroesAndDiscardsReadAsZerosBeforeAndAfterAFlush) {
   });
 }
 
-// --- buffered stores -----------------------------------------------------------------------------
+// --- buffered volumes ----------------------------------------------------------------------------
 
 TEST(ReplicaTest, ABufferedRecordIsCommittedWhenItIsWrittenAndDurableAfterAFlush) {
   StoreLab lab;
-  lab.options.durability = LogDurability::kBuffered;
   lab.options.flush_delay = 3600s;
   lab.crash(sim::CrashKind::kPowerFail, [](StoreLab& l) -> Task<void> {
     Replica* replica = (co_await l.make(1, 100)).value();
@@ -426,9 +425,46 @@ TEST(ReplicaTest, ABufferedRecordIsCommittedWhenItIsWrittenAndDurableAfterAFlush
   });
 }
 
+TEST(ReplicaTest, BesideABufferedVolumeADurableOneKeepsWhatItAcknowledged) {
+  StoreLab lab;
+  lab.options.flush_delay = 3600s;
+  lab.crash(sim::CrashKind::kPowerFail, [](StoreLab& l) -> Task<void> {
+    Replica* buffered = (co_await l.make(1, 100)).value();
+    Replica* durable = (co_await l.make(2, 100)).value();
+    buffered->set_commit_rule(CommitRule::kWritten);
+    for (std::uint64_t i = 0; i < 8; ++i) {
+      CO_ASSERT_OK(co_await l.write(*buffered, i, 1, 50 + i));
+      EXPECT_LT(buffered->durable_lsn(), buffered->last());
+      if (i % 2 == 0) CO_ASSERT_OK(co_await l.write(*durable, i, 1, 70 + i));
+    }
+    EXPECT_EQ(durable->durable_lsn(), Lsn(4));
+  });
+  lab.run([](StoreLab& l) -> Task<void> {
+    EXPECT_THAT((co_await l.read(*l.find(2), 0, 7)).value(), ElementsAre(70, 0, 72, 0, 74, 0, 76));
+    // All that stands before the last durable record came back with it.
+    EXPECT_GE(l.find(1)->last(), Lsn(7));
+    EXPECT_THAT((co_await l.read(*l.find(1), 0, 7)).value(),
+                ElementsAre(50, 51, 52, 53, 54, 55, 56));
+  });
+}
+
+TEST(ReplicaTest, AWriteOfABufferedVolumeCostsTheDiskNoSync) {
+  StoreLab lab;
+  lab.options.flush_delay = 3600s;
+  lab.run([](StoreLab& l) -> Task<void> {
+    Replica* replica = (co_await l.make(1, 100)).value();
+    replica->set_commit_rule(CommitRule::kWritten);
+    l.io.clear();
+    for (std::uint64_t i = 0; i < 50; ++i) CO_ASSERT_OK(co_await l.write(*replica, i, 1, 50 + i));
+    EXPECT_EQ(l.io.count(FileOperation::Kind::kWrite, "/log"), 50u);
+    EXPECT_EQ(l.io.syncs(""), 0u);
+    CO_ASSERT_OK(co_await replica->flush());
+    EXPECT_EQ(l.io.syncs(""), 1u);
+  });
+}
+
 TEST(ReplicaTest, ABufferedRecordBecomesDurableByItselfAfterTheFlushDelay) {
   StoreLab lab;
-  lab.options.durability = LogDurability::kBuffered;
   lab.run([](StoreLab& l) -> Task<void> {
     Replica* replica = (co_await l.make(1, 100)).value();
     replica->set_commit_rule(CommitRule::kWritten);

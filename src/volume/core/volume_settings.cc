@@ -19,8 +19,9 @@ constexpr std::size_t kLongestSecret = 255;
 constexpr std::size_t kLargestText = 2;  // its length
 constexpr std::size_t kLargestCredentials = 2 * kLargestText + kLongestIscsiName + kLongestSecret;
 constexpr std::size_t kLargestSettings =
-    16 + kLargestText + kLongestName + kMostInitiators * (kLargestText + kLongestIscsiName) +
-    2 * kLargestCredentials + kMostSnapshots * (Uuid::kSize + kLargestText + kLongestName);
+    16 + 2 * Uuid::kSize + kLargestText + kLongestName +
+    kMostInitiators * (kLargestText + kLongestIscsiName) + 2 * kLargestCredentials +
+    kMostSnapshots * (Uuid::kSize + kLargestText + kLongestName);
 static_assert(kLargestSettings <= engine::kLargestAttachment);
 
 constexpr std::uint8_t kReadOnly = 1;
@@ -28,7 +29,8 @@ constexpr std::uint8_t kRemovable = 2;
 constexpr std::uint8_t kBuffered = 4;
 constexpr std::uint8_t kChap = 8;
 constexpr std::uint8_t kMutual = 16;
-constexpr std::uint8_t kAllFlags = kReadOnly | kRemovable | kBuffered | kChap | kMutual;
+constexpr std::uint8_t kOrigin = 32;
+constexpr std::uint8_t kAllFlags = kReadOnly | kRemovable | kBuffered | kChap | kMutual | kOrigin;
 
 void write_text(ByteWriter& out, std::string_view text) {
   out.u16_le(static_cast<std::uint16_t>(text.size()));
@@ -38,6 +40,12 @@ void write_text(ByteWriter& out, std::string_view text) {
 std::string read_text(ByteReader& in) {
   const std::uint16_t length = in.u16_le();
   return std::string(text_of(in.bytes(length)));
+}
+
+template <class Id>
+Id read_uuid(ByteReader& in) {
+  const ByteSpan bytes = in.bytes(Uuid::kSize);
+  return bytes.empty() ? Id() : Id(std::span<const std::byte, Uuid::kSize>(bytes));
 }
 
 void write_credentials(ByteWriter& out, const ChapCredentials& credentials) {
@@ -144,6 +152,9 @@ Result<> check_settings(const VolumeSettings& settings) {
                                    settings.logical_block_size);
   }
   ASHLAR_TRY(check_access(settings.access));
+  if (settings.origin && settings.origin->volume.is_nil()) {
+    return Error::invalid_argument("origin: it names no volume");
+  }
   return check_snapshots(settings.snapshots);
 }
 
@@ -161,6 +172,7 @@ std::vector<std::byte> encode_settings(const VolumeSettings& settings) {
   set(settings.ack_policy == AckPolicy::kBuffered, kBuffered);
   set(access.chap.has_value(), kChap);
   set(access.mutual.has_value(), kMutual);
+  set(settings.origin.has_value(), kOrigin);
   out.u16_le(kVersion);
   out.u8(flags);
   out.u32_le(settings.logical_block_size);
@@ -173,6 +185,10 @@ std::vector<std::byte> encode_settings(const VolumeSettings& settings) {
   for (const SnapshotName& one : settings.snapshots) {
     out.bytes(one.uuid.bytes());
     write_text(out, one.name);
+  }
+  if (settings.origin) {
+    out.bytes(settings.origin->volume.bytes());
+    out.bytes(settings.origin->snapshot.bytes());
   }
   bytes.resize(out.position());
   return bytes;
@@ -204,11 +220,14 @@ Result<VolumeSettings> decode_settings(ByteSpan bytes) {
   const std::uint16_t snapshots = in.u16_le();
   if (snapshots > kMostSnapshots) return unreadable("too many snapshots");
   for (std::uint16_t i = 0; i < snapshots; ++i) {
-    const ByteSpan uuid = in.bytes(Uuid::kSize);
-    if (uuid.size() != Uuid::kSize) break;
-    SnapshotName one{SnapshotUuid(std::span<const std::byte, Uuid::kSize>(uuid)), {}};
+    SnapshotName one{read_uuid<SnapshotUuid>(in), {}};
     one.name = read_text(in);
     settings.snapshots.push_back(std::move(one));
+  }
+  if ((flags & kOrigin) != 0) {
+    settings.origin.emplace();
+    settings.origin->volume = read_uuid<VolumeUuid>(in);
+    settings.origin->snapshot = read_uuid<SnapshotUuid>(in);
   }
   if (in.failed() || in.remaining() != 0) return unreadable("cut short, or longer than they say");
   if (const Result<> sound = check_settings(settings); !sound.ok()) {

@@ -22,7 +22,8 @@ VolumeSettings full() {
           .access = {.initiators = {"iqn.2026-11.example:host-1", "naa.52004567BA64678D"},
                      .chap = ChapCredentials{"user", Secret("a secret of 20 bytes")},
                      .mutual = ChapCredentials{"target", Secret("another one, as long")}},
-          .snapshots = {{snapshot_uuid(1), "monday"}, {snapshot_uuid(2), "tuesday"}}};
+          .snapshots = {{snapshot_uuid(1), "monday"}, {snapshot_uuid(2), "tuesday"}},
+          .origin = VolumeOrigin{VolumeUuid(snapshot_uuid(3).untyped()), snapshot_uuid(4)}};
 }
 
 TEST(VolumeSettings, WhatIsEncodedComesBack) {
@@ -106,6 +107,7 @@ TEST(VolumeSettings, TheErrorNamesTheField) {
       {"snapshots", [](VolumeSettings& s) { s.snapshots[1].name = s.snapshots[0].name; }},
       {"snapshots", [](VolumeSettings& s) { s.snapshots[1].uuid = s.snapshots[0].uuid; }},
       {"snapshots", [](VolumeSettings& s) { s.snapshots[0].name = "Monday"; }},
+      {"origin", [](VolumeSettings& s) { s.origin->volume = {}; }},
   };
   EXPECT_TRUE(check_settings(full()).ok());
   for (const Refusal& refusal : refusals) {

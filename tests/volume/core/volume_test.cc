@@ -253,6 +253,30 @@ TEST(VolumeTest, WhatIsMappedFollowsWritesAndDiscardsBeforeAndAfterAFlush) {
   });
 }
 
+TEST(VolumeTest, OfABufferedVolumeAPowerFailureTakesOnlyWhatWasNotFlushedOrForced) {
+  StoreLab lab;
+  lab.options.flush_delay = 3600s;
+  const VolumeSettings buffered{.name = "v", .ack_policy = AckPolicy::kBuffered};
+  lab.crash(sim::CrashKind::kPowerFail, [buffered](StoreLab& l) -> Task<void> {
+    const std::unique_ptr<Volume> volume = co_await volume_of(l, buffered);
+    CO_ASSERT_OK(co_await volume->write(0, bytes_of(l, kBlockSize, 1)));
+    CO_ASSERT_OK(co_await volume->flush());
+    CO_ASSERT_OK(co_await volume->write(kBlockSize, bytes_of(l, kBlockSize, 2), Force::kYes));
+    CO_ASSERT_OK(co_await volume->write(2 * kBlockSize, bytes_of(l, kSector, 3), Force::kYes));
+    EXPECT_EQ(volume->replica().durable_lsn(), Lsn(3));
+    CO_ASSERT_OK(co_await volume->write(3 * kBlockSize, bytes_of(l, kBlockSize, 4)));
+    EXPECT_EQ(volume->replica().durable_lsn(), Lsn(3));
+  });
+  lab.run([buffered](StoreLab& l) -> Task<void> {
+    const std::unique_ptr<Volume> volume = co_await volume_of(l, buffered);
+    for (std::uint64_t i = 0; i < 3; ++i) {
+      const std::uint64_t length = i < 2 ? kBlockSize : kSector;
+      CO_ASSERT_OK_ASSIGN(const Buffer bytes, co_await volume->read({i * kBlockSize, length}));
+      EXPECT_TRUE(copy(bytes) == copy(bytes_of(l, length, i + 1))) << i;
+    }
+  });
+}
+
 struct Observer final : VolumeObserver {
   void on_resized() override { ++resized; }
   void on_settings_changed() override { ++changed; }
@@ -282,6 +306,19 @@ TEST(VolumeTest, ObserversHearOfANewSizeAndNewSettings) {
     EXPECT_EQ(outcome_of(co_await volume->discard({0, kBlockSize})), "PERMISSION_DENIED");
     CO_ASSERT_OK_ASSIGN(const VolumeSettings kept, decode_settings(volume->replica().attachment()));
     EXPECT_EQ(kept, volume->settings());
+  });
+}
+
+TEST(VolumeTest, ABufferedVolumeThatBecomesDurableIsDurableWhenTheChangeResolves) {
+  StoreLab lab;
+  lab.options.flush_delay = 3600s;
+  lab.run([](StoreLab& l) -> Task<void> {
+    const std::unique_ptr<Volume> volume =
+        co_await volume_of(l, {.name = "v", .ack_policy = AckPolicy::kBuffered});
+    CO_ASSERT_OK(co_await volume->write(0, bytes_of(l, kBlockSize, 1)));
+    EXPECT_EQ(volume->replica().durable_lsn(), Lsn(0));
+    CO_ASSERT_OK(co_await volume->change_settings({.name = "v"}));
+    EXPECT_EQ(volume->replica().durable_lsn(), Lsn(1));
   });
 }
 
