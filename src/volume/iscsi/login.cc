@@ -241,10 +241,7 @@ std::optional<LoginStep> LoginMachine::Impl::admit() {
   if (verdict.status != LoginStatus::kSuccess) {
     return fail(verdict.status, std::string(to_string(verdict.status)));
   }
-  const auto& listed = verdict.access.initiators;
-  const bool is_listed = std::ranges::any_of(
-      listed, [&](const std::string& name) { return normalise_name(name) == identity.initiator; });
-  if (!listed.empty() && !is_listed) {
+  if (!list_allows(verdict.access.initiators, identity.initiator)) {
     return fail(LoginStatus::kAuthorizationFailure, "the target is not for this initiator");
   }
   const auto& credentials = verdict.access.chap;

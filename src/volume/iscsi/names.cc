@@ -50,4 +50,10 @@ std::optional<std::string> normalise_name(std::string_view name) {
   return normal;
 }
 
+bool list_allows(std::span<const std::string> list, std::string_view name) {
+  return list.empty() || std::ranges::any_of(list, [&](const std::string& entry) {
+           return normalise_name(entry) == name;
+         });
+}
+
 }  // namespace ashlar::iscsi

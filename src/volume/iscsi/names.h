@@ -9,6 +9,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -18,5 +19,8 @@ inline constexpr std::size_t kLongestName = 223;  // bytes
 
 // The form in which names are kept and compared; nothing when it is no iSCSI name.
 std::optional<std::string> normalise_name(std::string_view name);
+
+// Whether a list of who is allowed has this (normalised) name; an empty list allows everybody.
+bool list_allows(std::span<const std::string> list, std::string_view name);
 
 }  // namespace ashlar::iscsi

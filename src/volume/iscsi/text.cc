@@ -7,7 +7,9 @@
 namespace ashlar::iscsi {
 namespace {
 
+// 6.1, standard-label: begins with a capital letter. One key of the standard (13.24) does not.
 bool is_label(std::string_view name) {
+  if (name == "iSCSIProtocolLevel") return true;
   if (name.empty() || name.size() > kLongestKeyName || name[0] < 'A' || name[0] > 'Z') return false;
   return std::ranges::all_of(name, [](char c) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
