@@ -17,15 +17,39 @@
 
 namespace ashlar::scsi {
 
-// `co_await`ed once: the first bytes that the initiator sends.
+// `co_await`ed once: the first bytes that the initiator sends. kCancelled when the command was
+// aborted, also when the bytes came all the same: it must not begin anything then.
 class [[nodiscard]] Fetch {
+  using Inner = Task<Result<Buffer>>::Awaiter;
+
  public:
-  Fetch(Task<Result<Buffer>> task, CancelScope* scope) : task_(std::move(task)), scope_(scope) {}
-  auto operator co_await() && noexcept { return std::move(task_).in_scope(scope_); }
+  Fetch(Task<Result<Buffer>> bytes, ScsiTask& task) : bytes_(std::move(bytes)), task_(task) {}
+
+  class Awaiter {
+   public:
+    Awaiter(Inner inner, const ScsiTask& task) : inner_(inner), task_(task) {}
+    bool await_ready() const noexcept { return inner_.await_ready(); }
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> caller) {
+      return inner_.await_suspend(caller);
+    }
+    Result<Buffer> await_resume() {
+      Result<Buffer> bytes = inner_.await_resume();
+      if (task_.is_aborted()) return Error::cancelled("the command was aborted");
+      return bytes;
+    }
+
+   private:
+    Inner inner_;
+    const ScsiTask& task_;
+  };
+  Awaiter operator co_await() && noexcept {
+    return {std::move(bytes_).in_scope(&task_.fetching), task_};
+  }
 
  private:
-  Task<Result<Buffer>> task_;
-  CancelScope* scope_;
+  Task<Result<Buffer>> bytes_;
+  ScsiTask& task_;
 };
 
 struct CommandContext {
@@ -53,9 +77,7 @@ struct CommandContext {
   bool has_bit(std::size_t at, unsigned bit) const { return (u8(at) >> bit & 1) != 0; }
 
   // At most what the initiator gives: command.data_out->expected().
-  Fetch fetch(std::uint64_t length) const {
-    return {command.data_out->fetch(length), &task->fetching};
-  }
+  Fetch fetch(std::uint64_t length) const { return {command.data_out->fetch(length), *task}; }
   bool is_aborted() const { return task->is_aborted(); }
 };
 

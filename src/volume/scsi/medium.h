@@ -1,5 +1,6 @@
-// Medium: whether the unit's medium is loaded, spinning and locked (SBC-3, START STOP UNIT and
-// PREVENT ALLOW MEDIUM REMOVAL). Only a unit that is declared removable can lose it.
+// Medium: whether the unit's medium is loaded and locked (SBC-3, START STOP UNIT and PREVENT ALLOW
+// MEDIUM REMOVAL). Only a unit that is declared removable can lose it. Nothing spins here: a STOP
+// writes the cache down and changes nothing else.
 #pragma once
 
 #include <optional>
@@ -17,19 +18,17 @@ class Medium {
   // Why a command that needs the medium cannot have it.
   std::optional<Sense> refusal() const;
 
-  void start() { is_stopped_ = false; }
-  void stop() { is_stopped_ = true; }
   void load() { is_loaded_ = true; }
   void eject() { is_loaded_ = false; }
 
   void prevent(const NexusName& name) { preventing_.insert(name); }
   void allow(const NexusName& name) { preventing_.erase(name); }
   void on_nexus_loss(const NexusName& name) { allow(name); }
-  void reset();
+  // What is ejected stays so.
+  void reset() { preventing_.clear(); }
 
  private:
   bool is_loaded_ = true;
-  bool is_stopped_ = false;
   std::set<NexusName> preventing_;
 };
 

@@ -85,11 +85,12 @@ std::optional<ForeignBit> find_foreign_bit(const Opcode& row, ByteSpan cdb) {
 }
 
 const OpcodeTable& opcode_table() {
-  static const std::array<std::span<const Opcode>, 10> kParts{
-      block_commands(),       primary_commands(),     inquiry_commands(),
-      mode_commands(),        log_commands(),         report_opcodes_commands(),
-      target_port_commands(), reservation_commands(), extended_copy_commands(),
-      sanitize_commands(),
+  static const std::array<std::span<const Opcode>, 15> kParts{
+      read_write_commands(),  modify_commands(),         verify_commands(),
+      unmap_commands(),       capacity_commands(),       medium_commands(),
+      primary_commands(),     inquiry_commands(),        mode_commands(),
+      log_commands(),         report_opcodes_commands(), target_port_commands(),
+      reservation_commands(), extended_copy_commands(),  sanitize_commands(),
   };
   static const OpcodeTable kTable(kParts);
   return kTable;

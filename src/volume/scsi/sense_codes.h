@@ -15,6 +15,7 @@ inline constexpr Asc kTargetPortInStandby{0x04, 0x0b};
 inline constexpr Asc kTargetPortUnavailable{0x04, 0x0c};
 inline constexpr Asc kSanitizeInProgress{0x04, 0x1b};
 inline constexpr Asc kWriteError{0x0c, 0x00};
+inline constexpr Asc kInvalidFieldInInformationUnit{0x0e, 0x03};
 inline constexpr Asc kUnreadable{0x11, 0x00};
 inline constexpr Asc kParameterListLengthError{0x1a, 0x00};
 inline constexpr Asc kDefectListNotFound{0x1c, 0x00};
