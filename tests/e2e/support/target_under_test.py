@@ -1,0 +1,229 @@
+"""The target under test: one iSCSI target process with one unit, seen from outside.
+
+    with open_target("tgt", Unit(size="64M"), work_dir) as target:   # or "ashlar"
+        target.url()            # iscsi://127.0.0.1:PORT/IQN/LUN of its first portal
+        target.kill()           # SIGKILL; the data stays
+        target.start()          # the same portals, the same identity, the same data
+        target.pid
+
+Everything of a target lies in the directory it is given; its portals are ports of 127.0.0.1 that were
+free a moment ago. A process is ended by the id that we got when we started it.
+"""
+import dataclasses
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import time
+
+CLIENT_PORTS = range(20000, 32000)  # below those that the kernel gives to clients
+START_LIMIT = 20.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """What a unit is asked to be."""
+    size: str = "64M"
+    block_size: int = 512
+    ack_policy: str = "durable"  # or "buffered"
+    removable: bool = False
+    read_only: bool = False
+    chap: tuple = ()    # (name, secret) that the initiator must prove
+    mutual: tuple = ()  # (name, secret) that the target must prove
+
+    def size_in_bytes(self):
+        return int(self.size[:-1]) << {"K": 10, "M": 20, "G": 30}[self.size[-1]]
+
+
+class TargetFailed(Exception):
+    pass
+
+
+def free_ports(count):
+    """Ports of 127.0.0.1 that nobody listens on. Not from the range of clients: a target that is down
+    for a moment must find its port free when it comes back."""
+    held, ports = [], []
+    start = (os.getpid() * 37 + time.monotonic_ns() // 1000) % len(CLIENT_PORTS)
+    for step in range(len(CLIENT_PORTS)):
+        port = CLIENT_PORTS[(start + step) % len(CLIENT_PORTS)]
+        candidate = socket.socket()
+        try:
+            candidate.bind(("127.0.0.1", port))
+        except OSError:
+            candidate.close()
+            continue
+        held.append(candidate)
+        ports.append(port)
+        if len(ports) == count:
+            break
+    for candidate in held:
+        candidate.close()
+    return ports
+
+
+def answers(port):
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+class Target:
+    """What the kinds of target have in common."""
+    kind = ""
+    lun = 0
+    portal_count = 2
+
+    def __init__(self, unit, work_dir):
+        self.unit = unit
+        self.dir = pathlib.Path(work_dir)
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.ports = free_ports(self.portal_count)
+        self.iqn = "iqn.2026-01.example:unit"
+        self.process = None
+        self.log = self.dir / "target.log"
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def portal(self, index=0):
+        return f"127.0.0.1:{self.ports[index]}"
+
+    def url(self, index=0, header_digest=False, with_chap=True):
+        who = ""
+        if self.unit.chap and with_chap:
+            who = f"{self.unit.chap[0]}%{self.unit.chap[1]}@"
+        arguments = []
+        if self.unit.mutual and with_chap:
+            arguments += [f"target_user={self.unit.mutual[0]}", f"target_password={self.unit.mutual[1]}"]
+        if header_digest:
+            arguments.append("header_digest=crc32c")
+        tail = "?" + "&".join(arguments) if arguments else ""
+        return f"iscsi://{who}{self.portal(index)}/{self.iqn}/{self.lun}{tail}"
+
+    def is_alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def start(self):
+        """Starts the process; returns the seconds until it answers on all portals with its unit."""
+        began = time.monotonic()
+        self._spawn()
+        deadline = began + START_LIMIT
+        while not all(answers(port) for port in self.ports):
+            self._check_start(deadline)
+            time.sleep(0.01)
+        self._configure(deadline)
+        return time.monotonic() - began
+
+    def kill(self):
+        """SIGKILL, and waits until the process is gone."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def stop(self, limit=10.0):
+        """SIGTERM; returns the exit code, or None when it did not end within the limit."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout=limit)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def resident_bytes(self):
+        text = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", text).group(1)) << 10
+
+    def cpu_seconds(self):
+        """CPU time of all threads so far, to the nanosecond."""
+        total = 0
+        for thread in pathlib.Path(f"/proc/{self.pid}/task").iterdir():
+            total += int((thread / "schedstat").read_text().split()[0])
+        return total / 1e9
+
+    def log_tail(self, lines=15):
+        try:
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        except FileNotFoundError:
+            return ""
+
+    def _spawn(self):
+        raise NotImplementedError
+
+    def _configure(self, deadline):
+        pass
+
+    def _popen(self, command, env=None):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(command, cwd=self.dir, env=env, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
+
+    def _check_start(self, deadline):
+        if self.process.poll() is not None:
+            raise TargetFailed(f"{self.kind} ended with {self.process.returncode}\n{self.log_tail()}")
+        if time.monotonic() > deadline:
+            raise TargetFailed(f"{self.kind} did not start in {START_LIMIT:.0f} s\n{self.log_tail()}")
+
+
+class Tgt(Target):
+    """Debian's tgt, a sparse file on the file system. `durable` opens it with O_SYNC and reports the
+    write cache off, which is the like of our ack policy; `buffered` is its default."""
+    kind = "tgt"
+    lun = 1
+
+    def _spawn(self):
+        image = self.dir / "disk.img"
+        if not image.exists():
+            with open(image, "wb") as file:
+                file.truncate(self.unit.size_in_bytes())
+        self.env = {**os.environ, "TGT_IPC_SOCKET": "tgt.sock"}  # relative: short, and not the machine's
+        (self.dir / "tgt.sock").unlink(missing_ok=True)
+        (self.dir / "tgt.sock.lock").unlink(missing_ok=True)
+        self._popen(["tgtd", "-f", "--iscsi", f"portal={self.portal(0)}"], self.env)
+        deadline = time.monotonic() + START_LIMIT
+        while self._admin("--mode", "sys", "--op", "show", check=False) != 0:
+            self._check_start(deadline)
+            time.sleep(0.02)
+        self._admin("--mode", "target", "--op", "new", "--tid", "1", "--targetname", self.iqn)
+        backing = ["--backing-store", str(image), "--bstype", "rdwr", "--blocksize", str(self.unit.block_size)]
+        if self.unit.ack_policy == "durable":
+            backing += ["--bsoflags", "sync"]
+        unit = ["--mode", "logicalunit", "--tid", "1", "--lun", str(self.lun)]
+        self._admin(*unit, "--op", "new", *backing)
+        self._admin(*unit, "--op", "update", "--params", "thin_provisioning=1")
+        if self.unit.removable:
+            self._admin(*unit, "--op", "update", "--params", "removable=1")
+        if self.unit.read_only:
+            self._admin(*unit, "--op", "update", "--params", "readonly=1")
+        for who, direction in ((self.unit.chap, []), (self.unit.mutual, ["--outgoing"])):
+            if who:
+                self._admin("--mode", "account", "--op", "new", "--user", who[0], "--password", who[1])
+                self._admin("--mode", "account", "--op", "bind", "--tid", "1", "--user", who[0], *direction)
+        self._admin("--mode", "target", "--op", "bind", "--tid", "1", "--initiator-address", "ALL")
+        for index in range(1, self.portal_count):
+            self._admin("--mode", "portal", "--op", "new", "--param", f"portal={self.portal(index)}")
+
+    def _admin(self, *arguments, check=True):
+        done = subprocess.run(["tgtadm", "--lld", "iscsi", *arguments], cwd=self.dir, env=self.env,
+                              capture_output=True, text=True, timeout=30)
+        if check and done.returncode != 0:
+            raise TargetFailed(f"tgtadm {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.returncode
+
+
+KINDS = {"tgt": Tgt}
+
+
+def open_target(kind, unit, work_dir):
+    return KINDS[kind](unit, work_dir)
