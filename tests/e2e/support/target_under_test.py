@@ -7,7 +7,7 @@
         target.pid
 
 Everything of a target lies in the directory it is given; its portals are ports of 127.0.0.1 that were
-free a moment ago. A process is ended by the id that we got when we started it.
+free a moment ago, unless they are named. A process is ended by the id that we got when we started it.
 """
 import dataclasses
 import os
@@ -63,9 +63,10 @@ def free_ports(count):
     return ports
 
 
-def answers(port):
+def answers(portal):
+    address, port = portal.rsplit(":", 1)
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
+        with socket.create_connection((address, int(port)), timeout=1):
             return True
     except OSError:
         return False
@@ -75,13 +76,12 @@ class Target:
     """What the kinds of target have in common."""
     kind = ""
     lun = 0
-    portal_count = 2
 
-    def __init__(self, unit, work_dir):
+    def __init__(self, unit, work_dir, portals=None):
         self.unit = unit
-        self.dir = pathlib.Path(work_dir)
+        self.dir = pathlib.Path(work_dir).absolute()
         self.dir.mkdir(parents=True, exist_ok=True)
-        self.ports = free_ports(self.portal_count)
+        self.portals = portals or [f"127.0.0.1:{port}" for port in free_ports(2)]
         self.iqn = "iqn.2026-01.example:unit"
         self.process = None
         self.log = self.dir / "target.log"
@@ -97,9 +97,6 @@ class Target:
     def pid(self):
         return self.process.pid
 
-    def portal(self, index=0):
-        return f"127.0.0.1:{self.ports[index]}"
-
     def url(self, index=0, header_digest=False, with_chap=True):
         who = ""
         if self.unit.chap and with_chap:
@@ -110,7 +107,7 @@ class Target:
         if header_digest:
             arguments.append("header_digest=crc32c")
         tail = "?" + "&".join(arguments) if arguments else ""
-        return f"iscsi://{who}{self.portal(index)}/{self.iqn}/{self.lun}{tail}"
+        return f"iscsi://{who}{self.portals[index]}/{self.iqn}/{self.lun}{tail}"
 
     def is_alive(self):
         return self.process is not None and self.process.poll() is None
@@ -120,7 +117,7 @@ class Target:
         began = time.monotonic()
         self._spawn()
         deadline = began + START_LIMIT
-        while not all(answers(port) for port in self.ports):
+        while not all(answers(portal) for portal in self.portals):
             self._check_start(deadline)
             time.sleep(0.01)
         self._configure(deadline)
@@ -190,12 +187,15 @@ class Tgt(Target):
         self.env = {**os.environ, "TGT_IPC_SOCKET": "tgt.sock"}  # relative: short, and not the machine's
         (self.dir / "tgt.sock").unlink(missing_ok=True)
         (self.dir / "tgt.sock.lock").unlink(missing_ok=True)
-        self._popen(["tgtd", "-f", "--iscsi", f"portal={self.portal(0)}"], self.env)
+        self._popen(["tgtd", "-f", "--iscsi", f"portal={self.portals[0]}"], self.env)
         deadline = time.monotonic() + START_LIMIT
         while self._admin("--mode", "sys", "--op", "show", check=False) != 0:
             self._check_start(deadline)
             time.sleep(0.02)
         self._admin("--mode", "target", "--op", "new", "--tid", "1", "--targetname", self.iqn)
+        for name in ("HeaderDigest", "DataDigest"):
+            self._admin("--mode", "target", "--op", "update", "--tid", "1", "--name", name,
+                        "--value", "CRC32C,None")
         backing = ["--backing-store", str(image), "--bstype", "rdwr", "--blocksize", str(self.unit.block_size)]
         if self.unit.ack_policy == "durable":
             backing += ["--bsoflags", "sync"]
@@ -211,8 +211,8 @@ class Tgt(Target):
                 self._admin("--mode", "account", "--op", "new", "--user", who[0], "--password", who[1])
                 self._admin("--mode", "account", "--op", "bind", "--tid", "1", "--user", who[0], *direction)
         self._admin("--mode", "target", "--op", "bind", "--tid", "1", "--initiator-address", "ALL")
-        for index in range(1, self.portal_count):
-            self._admin("--mode", "portal", "--op", "new", "--param", f"portal={self.portal(index)}")
+        for portal in self.portals[1:]:
+            self._admin("--mode", "portal", "--op", "new", "--param", f"portal={portal}")
 
     def _admin(self, *arguments, check=True):
         done = subprocess.run(["tgtadm", "--lld", "iscsi", *arguments], cwd=self.dir, env=self.env,
@@ -225,5 +225,5 @@ class Tgt(Target):
 KINDS = {"tgt": Tgt}
 
 
-def open_target(kind, unit, work_dir):
-    return KINDS[kind](unit, work_dir)
+def open_target(kind, unit, work_dir, portals=None):
+    return KINDS[kind](unit, work_dir, portals)
