@@ -142,6 +142,8 @@ void IscsiCommand::completed(iscsi_context*, int status, void*, void* self) {
     default:
       break;  // cancelled, timed out or an error of the transport
   }
+  // libiscsi cancels what is under way and then waits to be told to reconnect, which we never do.
+  if (outcome == CommandStatus::kLost) command.initiator_->is_open_ = false;
   command.done_(command, outcome);
 }
 
@@ -188,6 +190,7 @@ Result<std::unique_ptr<IscsiInitiator>> IscsiInitiator::connect(InitiatorOptions
     ASHLAR_TRY(self->poll(std::chrono::duration_cast<Duration>(left)));
   }
   if (login.status != SCSI_STATUS_GOOD) return self->failure("logging in");
+  self->is_open_ = true;
 
   // A new nexus first hears why it is new; ask until it is quiet.
   bool done = false;
@@ -243,6 +246,8 @@ short IscsiInitiator::events() const {
 }
 
 Result<> IscsiInitiator::submit(IscsiCommand& command) {
+  if (!is_open_) return Error::unavailable("the session has ended");
+  command.initiator_ = this;
   if (iscsi_scsi_command_async(context_, lun_, command.task_, &IscsiCommand::completed, nullptr,
                                &command) != 0) {
     return failure("submitting");
@@ -255,12 +260,17 @@ Result<> IscsiInitiator::flush() {
 }
 
 Result<> IscsiInitiator::service(short events) {
+  const bool was_open = is_open_;
   if (iscsi_service(context_, events) != 0) return failure("the session");
+  if (was_open && (!is_open_ || iscsi_is_logged_in(context_) == 0)) {
+    is_open_ = false;
+    return Error::unavailable("the session has ended");
+  }
   return {};
 }
 
 Result<> IscsiInitiator::poll(Duration limit) {
-  if (iscsi_is_logged_in(context_) != 0) ASHLAR_TRY(flush());
+  if (is_open_) ASHLAR_TRY(flush());
   pollfd waiting{.fd = fd(), .events = events(), .revents = 0};
   if (::poll(&waiting, 1, static_cast<int>(whole_milliseconds(limit).count())) <= 0) return {};
   return service(waiting.revents);

@@ -38,6 +38,8 @@ enum class CommandStatus : std::uint8_t {
   kLost,            // the session ended before the answer
 };
 
+class IscsiInitiator;
+
 class IscsiCommand {
  public:
   using Done = void (*)(IscsiCommand& command, CommandStatus status);
@@ -71,6 +73,7 @@ class IscsiCommand {
 
   Done done_;
   void* owner_;
+  IscsiInitiator* initiator_ = nullptr;  // that it is under way with
   scsi_task* task_;
   scsi_iovec vector_{};
   std::uint32_t sense_ = 0;
@@ -107,6 +110,7 @@ class IscsiInitiator {
   Result<CommandStatus> run(IscsiCommand& command, Duration limit);
 
  private:
+  friend class IscsiCommand;
   explicit IscsiInitiator(iscsi_context* context) : context_(context) {}
   Error failure(std::string_view what) const;
 
@@ -114,6 +118,7 @@ class IscsiInitiator {
   int lun_ = 0;
   std::uint32_t block_size_ = 0;
   std::uint64_t blocks_ = 0;
+  bool is_open_ = false;  // logged in, and nothing was lost since
 };
 
 }  // namespace ashlar::test
