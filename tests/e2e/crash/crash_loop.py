@@ -30,7 +30,7 @@ def quantiles(values):
 
 def damage_image(target, chance):
     """For the proof that damage is seen: sets a stretch of the image back to zeros, while tgt is down."""
-    with open(target.dir / "disk.img", "r+b") as image:
+    with open(target.image("unit"), "r+b") as image:
         image.seek(chance.randrange(64) * (64 << 10))
         image.write(bytes(256 << 10))
 

@@ -77,12 +77,12 @@ class Target:
     kind = ""
     lun = 0
 
-    def __init__(self, unit, work_dir, portals=None):
+    def __init__(self, unit, work_dir, portals=None, targets=1):
         self.unit = unit
         self.dir = pathlib.Path(work_dir).absolute()
         self.dir.mkdir(parents=True, exist_ok=True)
         self.portals = portals or [f"127.0.0.1:{port}" for port in free_ports(2)]
-        self.iqn = "iqn.2026-01.example:unit"
+        self.names = ["unit", *(f"unit-{number}" for number in range(2, targets + 1))]
         self.process = None
         self.log = self.dir / "target.log"
 
@@ -97,7 +97,14 @@ class Target:
     def pid(self):
         return self.process.pid
 
-    def url(self, index=0, header_digest=False, with_chap=True):
+    @property
+    def iqn(self):
+        return self.iqn_of(self.names[0])
+
+    def iqn_of(self, name):
+        return f"iqn.2026-01.example:{name}"
+
+    def url(self, index=0, header_digest=False, with_chap=True, name=None):
         who = ""
         if self.unit.chap and with_chap:
             who = f"{self.unit.chap[0]}%{self.unit.chap[1]}@"
@@ -107,7 +114,7 @@ class Target:
         if header_digest:
             arguments.append("header_digest=crc32c")
         tail = "?" + "&".join(arguments) if arguments else ""
-        return f"iscsi://{who}{self.portals[index]}/{self.iqn}/{self.lun}{tail}"
+        return f"iscsi://{who}{self.portals[index]}/{self.iqn_of(name or self.names[0])}/{self.lun}{tail}"
 
     def is_alive(self):
         return self.process is not None and self.process.poll() is None
@@ -180,10 +187,6 @@ class Tgt(Target):
     lun = 1
 
     def _spawn(self):
-        image = self.dir / "disk.img"
-        if not image.exists():
-            with open(image, "wb") as file:
-                file.truncate(self.unit.size_in_bytes())
         self.env = {**os.environ, "TGT_IPC_SOCKET": "tgt.sock"}  # relative: short, and not the machine's
         (self.dir / "tgt.sock").unlink(missing_ok=True)
         (self.dir / "tgt.sock.lock").unlink(missing_ok=True)
@@ -192,27 +195,37 @@ class Tgt(Target):
         while self._admin("--mode", "sys", "--op", "show", check=False) != 0:
             self._check_start(deadline)
             time.sleep(0.02)
-        self._admin("--mode", "target", "--op", "new", "--tid", "1", "--targetname", self.iqn)
-        for name in ("HeaderDigest", "DataDigest"):
-            self._admin("--mode", "target", "--op", "update", "--tid", "1", "--name", name,
-                        "--value", "CRC32C,None")
-        backing = ["--backing-store", str(image), "--bstype", "rdwr", "--blocksize", str(self.unit.block_size)]
-        if self.unit.ack_policy == "durable":
-            backing += ["--bsoflags", "sync"]
-        unit = ["--mode", "logicalunit", "--tid", "1", "--lun", str(self.lun)]
-        self._admin(*unit, "--op", "new", *backing)
-        self._admin(*unit, "--op", "update", "--params", "thin_provisioning=1")
-        if self.unit.removable:
-            self._admin(*unit, "--op", "update", "--params", "removable=1")
-        if self.unit.read_only:
-            self._admin(*unit, "--op", "update", "--params", "readonly=1")
-        for who, direction in ((self.unit.chap, []), (self.unit.mutual, ["--outgoing"])):
+        for direction, who in ((), self.unit.chap), (("--outgoing",), self.unit.mutual):
             if who:
                 self._admin("--mode", "account", "--op", "new", "--user", who[0], "--password", who[1])
-                self._admin("--mode", "account", "--op", "bind", "--tid", "1", "--user", who[0], *direction)
-        self._admin("--mode", "target", "--op", "bind", "--tid", "1", "--initiator-address", "ALL")
+        for tid, name in enumerate(self.names, 1):
+            self._add_target(str(tid), name)
         for portal in self.portals[1:]:
             self._admin("--mode", "portal", "--op", "new", "--param", f"portal={portal}")
+
+    def image(self, name):
+        return self.dir / f"{name}.img"
+
+    def _add_target(self, tid, name):
+        if not self.image(name).exists():
+            with open(self.image(name), "wb") as file:
+                file.truncate(self.unit.size_in_bytes())
+        target = ["--mode", "target", "--tid", tid]
+        self._admin(*target, "--op", "new", "--targetname", self.iqn_of(name))
+        for digest in ("HeaderDigest", "DataDigest"):
+            self._admin(*target, "--op", "update", "--name", digest, "--value", "CRC32C,None")
+        unit = ["--mode", "logicalunit", "--tid", tid, "--lun", str(self.lun)]
+        sync = ["--bsoflags", "sync"] if self.unit.ack_policy == "durable" else []
+        self._admin(*unit, "--op", "new", "--backing-store", str(self.image(name)), "--bstype", "rdwr",
+                    "--blocksize", str(self.unit.block_size), *sync)
+        for parameter, wanted in (("thin_provisioning", True), ("removable", self.unit.removable),
+                                  ("readonly", self.unit.read_only)):
+            if wanted:
+                self._admin(*unit, "--op", "update", "--params", f"{parameter}=1")
+        for direction, who in ((), self.unit.chap), (("--outgoing",), self.unit.mutual):
+            if who:
+                self._admin("--mode", "account", "--op", "bind", "--tid", tid, "--user", who[0], *direction)
+        self._admin(*target, "--op", "bind", "--initiator-address", "ALL")
 
     def _admin(self, *arguments, check=True):
         done = subprocess.run(["tgtadm", "--lld", "iscsi", *arguments], cwd=self.dir, env=self.env,
@@ -225,5 +238,6 @@ class Tgt(Target):
 KINDS = {"tgt": Tgt}
 
 
-def open_target(kind, unit, work_dir, portals=None):
-    return KINDS[kind](unit, work_dir, portals)
+def open_target(kind, unit, work_dir, portals=None, targets=1):
+    """`targets` more than one: as many targets with such a unit each, by their `names`."""
+    return KINDS[kind](unit, work_dir, portals, targets)
