@@ -85,7 +85,7 @@ class Ashlar : public BenchTarget {
     for (const char* policy : {"durable", "buffered"}) {
       run_command({programs + "/src/cli/ashlar", "--server",
                    fmt::format("127.0.0.1:{}", admin_port), "volume", "create", policy, "--size",
-                   fmt::format("{}Mi", kUnitBytes >> 20), "--ack-policy", policy},
+                   fmt::format("{}Mi", kUnitBytes >> 20), "--ack", policy},
                   directory, {}, true);
     }
   }

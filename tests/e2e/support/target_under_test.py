@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 
 CLIENT_PORTS = range(20000, 32000)  # below those that the kernel gives to clients
 START_LIMIT = 20.0
@@ -235,7 +236,78 @@ class Tgt(Target):
         return done.returncode
 
 
-KINDS = {"tgt": Tgt}
+class Ashlar(Target):
+    """ashlar-volume --standalone with one store; its volumes are made with `ashlar` at the first start."""
+    kind = "ashlar"
+    lun = 0
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        root = pathlib.Path(__file__).resolve().parents[3]
+        build = pathlib.Path(os.environ.get("ASHLAR_BUILD", root / "build" / "release"))
+        self.server_program = build / "src" / "volume" / "server" / "ashlar-volume"
+        self.command_program = build / "src" / "cli" / "ashlar"
+        self.is_made = False
+
+    def _spawn(self):
+        config = self.dir / "volume.yaml"
+        if not config.exists():
+            self.admin, self.http = (f"127.0.0.1:{port}" for port in free_ports(2))
+            listen = "".join(f"\n    - {portal}" for portal in self.portals)
+            config.write_text(f"""data_dir: {self.dir}/data
+stores: [{self.dir}/store]
+standalone: true
+iscsi:
+  listen:{listen}
+  iqn_prefix: "iqn.2026-01.example:"
+admin:
+  listen: {self.admin}
+http:
+  listen: {self.http}
+store:
+  log_size: 256Mi
+""")
+        self._popen([str(self.server_program), "--config", str(config)])
+
+    def _configure(self, deadline):
+        while not self._is_ready():
+            self._check_start(deadline)
+            time.sleep(0.01)
+        if not self.is_made:
+            for name in self.names:
+                self._create(name)
+            self.is_made = True
+
+    def _is_ready(self):
+        try:
+            with urllib.request.urlopen(f"http://{self.http}/readyz", timeout=2) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def _create(self, name):
+        unit = self.unit
+        command = ["--size", f"{unit.size}i", "--ack", unit.ack_policy, "--block-size", str(unit.block_size)]
+        command += ["--removable"] if unit.removable else []
+        command += ["--read-only"] if unit.read_only else []
+        for who, option in ((unit.chap, "--chap"), (unit.mutual, "--mutual-chap")):
+            if who:
+                secret = self.dir / f"secret{option}"
+                secret.touch(mode=0o600)
+                secret.write_text(who[1])
+                command += [option, who[0], f"{option}-secret-file", str(secret)]
+        self.command("volume", "create", name, *command)
+
+    def command(self, *words):
+        """Runs `ashlar` against this server; its standard output."""
+        done = subprocess.run([str(self.command_program), "--server", self.admin, *words], cwd=self.dir,
+                              capture_output=True, text=True, timeout=60)
+        if done.returncode != 0:
+            raise TargetFailed(f"ashlar {' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+
+KINDS = {"ashlar": Ashlar, "tgt": Tgt}
 
 
 def open_target(kind, unit, work_dir, portals=None, targets=1):
