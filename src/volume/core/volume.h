@@ -78,6 +78,7 @@ class Volume {
   BufferPool& pool() { return pool_; }
   Clock& clock() { return clock_; }
   engine::Replica& replica() { return replica_; }
+  const engine::Replica& replica() const { return replica_; }
 
   // The serving gate (DESIGN §6): open only when this replica may answer for the volume. For now:
   // it is recovered (else there were no Volume) and has not stepped out. kUnavailable with the
