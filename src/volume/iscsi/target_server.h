@@ -116,7 +116,7 @@ class TargetServer {
   Task<Result<>> stop(Duration grace);
 
  private:
-  struct Impl;
+  class Impl;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -92,7 +92,7 @@ class Device {
 
   // All outlive the device.
   Device(Clock& clock, Random& random, BufferPool& pool, DeviceOptions options);
-  ~Device();
+  virtual ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
@@ -115,10 +115,11 @@ class Device {
   // I_T nexus loss: no command of it may be under way.
   void close_nexus(std::unique_ptr<Nexus> nexus);
 
-  Task<Response> execute(Nexus& nexus, const Command& command);
+  // Virtual for the tests of transports, which need a device that does as they say.
+  virtual Task<Response> execute(Nexus& nexus, const Command& command);
   // `tag` for kAbortTask. A cold reset ends sessions; that part is the transport's.
-  Task<TaskManagementAnswer> manage(Nexus& nexus, TaskManagementFunction function,
-                                    std::uint64_t lun, std::uint32_t tag);
+  virtual Task<TaskManagementAnswer> manage(Nexus& nexus, TaskManagementFunction function,
+                                            std::uint64_t lun, std::uint32_t tag);
 
   // For units: to every nexus of that LUN, live or remembered, but not to `except`; or to one.
   void raise(std::uint16_t lun, UnitAttention attention, const Nexus* except);
