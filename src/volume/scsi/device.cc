@@ -70,6 +70,7 @@ Task<Result<>> Device::remove_unit(std::uint16_t lun) {
   for (const auto& [other, rest] : units_) {
     raise(other, UnitAttention::kReportedLunsChanged, nullptr);
   }
+  co_await unit->sanitize().stop().in_scope(nullptr);
   const Result<> empty = co_await unit->tasks().wait_until_empty().in_scope(nullptr);
   for (const auto& [name, memory] : nexuses_) memory->attentions.erase(lun);
   co_return empty;
@@ -83,6 +84,26 @@ LogicalUnit* Device::find(std::uint16_t lun) {
 std::vector<std::uint16_t> Device::luns() const {
   std::vector<std::uint16_t> all;
   for (const auto& [lun, unit] : units_) all.push_back(lun);
+  return all;
+}
+
+std::vector<TargetPort> Device::ports(const NexusName& name) const {
+  std::vector<TargetPort> all = options_.ports;
+  all.push_back({name.relative_port, name.port_group});
+  if (options_.ports.empty()) {
+    for (const auto& [other, memory] : nexuses_) {
+      all.push_back({other.relative_port, other.port_group});
+    }
+  }
+  std::ranges::sort(all);
+  const auto doubles = std::ranges::unique(all);
+  all.erase(doubles.begin(), doubles.end());
+  return all;
+}
+
+std::vector<NexusName> Device::nexuses() const {
+  std::vector<NexusName> all;
+  for (const auto& [name, memory] : nexuses_) all.push_back(name);
   return all;
 }
 
@@ -151,6 +172,7 @@ Task<Response> Device::execute(Nexus& nexus, const Command& command) {
   if (command.attribute == TaskAttribute::kAca) co_return illegal_request(asc::kInvalidMessage);
 
   const TaskContext here = co_await this_task();
+  if (unit->sanitize().must_resume()) unit->sanitize().resume(*here.executor);
   ScsiTask task(nexus, command, here.cancel_scope);
   if (!unit->tasks().add(task)) co_return status_only(Status::kTaskSetFull);
   bool has_turn = unit->tasks().may_run(task);

@@ -18,7 +18,8 @@
 // Cancelling execute() ends it only where it waits for the initiator or for its turn; a command
 // that has begun to change the volume is finished.
 //
-// Belongs to its executor. Volumes outlive the units made of them.
+// Belongs to its executor. Volumes outlive the units made of them. Units are removed before the
+// device is destroyed, for they may have work in the background.
 #pragma once
 
 #include <cstdint>
@@ -52,8 +53,19 @@ struct NexusName {
   friend auto operator<=>(const NexusName&, const NexusName&) = default;
 };
 
+// A port of the target device.
+struct TargetPort {
+  std::uint16_t relative_port = 1;
+  std::uint16_t port_group = 1;
+
+  friend auto operator<=>(const TargetPort&, const TargetPort&) = default;
+};
+
 struct DeviceOptions {
   std::string name;  // iSCSI name of the target: designators of VPD 83, TransportIDs
+  // All of this device, for VPD 88 and REPORT TARGET PORT GROUPS. With none given it has those that
+  // initiators have come through.
+  std::vector<TargetPort> ports{};
 };
 
 // RFC 7143, 11.5.1; the first six are SAM's.
@@ -103,11 +115,17 @@ class Device {
 
   // REPORTED LUNS DATA HAS CHANGED to every nexus.
   Result<> add_unit(std::uint16_t lun, volume::Volume& volume);
-  // Waits until its commands are over.
+  // Waits until its commands are over. What goes on in its background (SANITIZE) stops, and goes on
+  // with the next unit that is made of the volume.
   Task<Result<>> remove_unit(std::uint16_t lun);
   LogicalUnit* find(std::uint16_t lun);
   // In ascending order.
   std::vector<std::uint16_t> luns() const;
+
+  // In ascending order; the one that `name` speaks through is always among them.
+  std::vector<TargetPort> ports(const NexusName& name) const;
+  // Live or remembered.
+  std::vector<NexusName> nexuses() const;
 
   // A new session of an initiator port that was here before gets the unit attentions that wait for
   // it. One nexus a name at a time (checked).

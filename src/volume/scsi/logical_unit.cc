@@ -7,10 +7,11 @@
 
 namespace ashlar::scsi {
 
-LogicalUnit::LogicalUnit(Device& device, std::uint16_t lun, volume::Volume& volume)
+LogicalUnit::LogicalUnit(Device& device, std::uint16_t lun, volume::Volume& volume, UnitStart start)
     : device_(device),
       lun_(lun),
       volume_(volume),
+      memory_(volume, start),
       mode_pages_(*this),
       reservations_(*this),
       sanitize_(*this) {
@@ -27,6 +28,9 @@ std::optional<Response> LogicalUnit::refuse(Nexus& nexus, const Command& command
     return knows_code ? invalid_cdb(1, 4) : illegal_request(asc::kInvalidOpcode);
   }
   if (!row->has(kDuringSanitize)) {
+    if (memory_.fault()) {
+      return check_condition(SenseKey::kNotReady, asc::kManualInterventionRequired);
+    }
     if (const std::optional<Sense> sense = sanitize_.refusal()) return check_condition(*sense);
   }
   if (reservations_.conflicts(nexus, *row, command.cdb)) {
@@ -64,13 +68,13 @@ void LogicalUnit::reset() {
   medium_.reset();
   mode_pages_.reset();
   reservations_.reset();
-  sanitize_.reset();
   raise(UnitAttention::kReset);
 }
 
 void LogicalUnit::on_nexus_loss(const Nexus& nexus) {
   medium_.on_nexus_loss(nexus.name());
   reservations_.on_nexus_loss(nexus);
+  copy_results_.on_nexus_loss(nexus.name());
 }
 
 void LogicalUnit::on_resized() {

@@ -16,6 +16,7 @@
 #include "volume/scsi/sanitize.h"
 #include "volume/scsi/task_set.h"
 #include "volume/scsi/unit_attention.h"
+#include "volume/scsi/unit_memory.h"
 
 namespace ashlar::scsi {
 
@@ -35,7 +36,8 @@ enum class AccessState : std::uint8_t {
 
 class LogicalUnit final : public volume::VolumeObserver {
  public:
-  LogicalUnit(Device& device, std::uint16_t lun, volume::Volume& volume);
+  LogicalUnit(Device& device, std::uint16_t lun, volume::Volume& volume,
+              UnitStart start = UnitStart::kPowerOn);
   LogicalUnit(const LogicalUnit&) = delete;
   LogicalUnit& operator=(const LogicalUnit&) = delete;
   ~LogicalUnit() = default;
@@ -51,6 +53,7 @@ class LogicalUnit final : public volume::VolumeObserver {
   AccessState access_state() const { return AccessState::kActiveOptimized; }
 
   TaskSet& tasks() { return tasks_; }
+  UnitMemory& memory() { return memory_; }
   Medium& medium() { return medium_; }
   ModePages& mode_pages() { return mode_pages_; }
   Reservations& reservations() { return reservations_; }
@@ -80,6 +83,7 @@ class LogicalUnit final : public volume::VolumeObserver {
   const std::uint16_t lun_;
   volume::Volume& volume_;
   TaskSet tasks_;
+  UnitMemory memory_;
   Medium medium_;
   ModePages mode_pages_;
   Reservations reservations_;

@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "volume/scsi/block_commands.h"
+#include "volume/scsi/diagnostics.h"
 #include "volume/scsi/extended_copy.h"
 #include "volume/scsi/inquiry.h"
 #include "volume/scsi/log_pages.h"
@@ -85,12 +86,13 @@ std::optional<ForeignBit> find_foreign_bit(const Opcode& row, ByteSpan cdb) {
 }
 
 const OpcodeTable& opcode_table() {
-  static const std::array<std::span<const Opcode>, 15> kParts{
+  static const std::array<std::span<const Opcode>, 16> kParts{
       read_write_commands(),  modify_commands(),         verify_commands(),
       unmap_commands(),       capacity_commands(),       medium_commands(),
       primary_commands(),     inquiry_commands(),        mode_commands(),
       log_commands(),         report_opcodes_commands(), target_port_commands(),
       reservation_commands(), extended_copy_commands(),  sanitize_commands(),
+      diagnostic_commands(),
   };
   static const OpcodeTable kTable(kParts);
   return kTable;

@@ -1,4 +1,4 @@
-// REPORT TARGET PORT GROUPS.
+// REPORT TARGET PORT GROUPS and REPORT TIMESTAMP.
 #pragma once
 
 #include <span>

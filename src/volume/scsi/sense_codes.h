@@ -6,6 +6,7 @@
 namespace ashlar::scsi::asc {
 
 inline constexpr Asc kNone{0x00, 0x00};
+inline constexpr Asc kOperationInProgress{0x00, 0x16};
 inline constexpr Asc kNotReadyCauseNotReportable{0x04, 0x00};
 inline constexpr Asc kBecomingReady{0x04, 0x01};
 inline constexpr Asc kInitializingCommandRequired{0x04, 0x02};
@@ -15,6 +16,8 @@ inline constexpr Asc kTargetPortInStandby{0x04, 0x0b};
 inline constexpr Asc kTargetPortUnavailable{0x04, 0x0c};
 inline constexpr Asc kSanitizeInProgress{0x04, 0x1b};
 inline constexpr Asc kWriteError{0x0c, 0x00};
+inline constexpr Asc kCopyTargetNotReachable{0x0d, 0x02};
+inline constexpr Asc kIncorrectCopyTargetType{0x0d, 0x03};
 inline constexpr Asc kInvalidFieldInInformationUnit{0x0e, 0x03};
 inline constexpr Asc kUnreadable{0x11, 0x00};
 inline constexpr Asc kParameterListLengthError{0x1a, 0x00};

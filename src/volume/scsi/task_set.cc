@@ -85,6 +85,20 @@ Task<Result<>> TaskSet::wait_for_aborted() {
   co_return waited;
 }
 
+Task<Result<>> TaskSet::wait_for_earlier(const ScsiTask& task) {
+  const std::uint64_t end = task.number_;
+  Result<> waited;
+  bool is_over = false;
+  while (waited.ok() && !is_over) {
+    is_over = true;
+    tasks_.for_each([&](const ScsiTask& other) {
+      if (other.number_ < end) is_over = false;
+    });
+    if (!is_over) waited = co_await ended_.wait();
+  }
+  co_return waited;
+}
+
 Task<Result<>> TaskSet::wait_until_empty() {
   while (size_ != 0 || observers_ != 0) ASHLAR_CO_TRY(co_await ended_.wait());
   co_return {};

@@ -76,6 +76,8 @@ class TaskSet {
   }
   // Those that were aborted before the call are over when it resolves.
   Task<Result<>> wait_for_aborted();
+  // Those that were there before `task`, which is of this set, are over when it resolves.
+  Task<Result<>> wait_for_earlier(const ScsiTask& task);
   // Nothing is under way and nobody waits in wait_for_aborted() when it resolves.
   Task<Result<>> wait_until_empty();
 
