@@ -8,6 +8,7 @@
 
 #include "volume/core/volume.h"
 #include "volume/scsi/command_context.h"
+#include "volume/scsi/parameter_list.h"
 
 namespace ashlar::scsi {
 
@@ -43,12 +44,6 @@ DataOutPlan plan_data_out(const CommandContext& context, std::uint64_t wanted);
 
 // For commands that cannot do with less or more.
 std::optional<Response> check_data_out(const CommandContext& context, std::uint64_t wanted);
-
-// The same answer, telling how much data was wanted.
-inline Response wanting(Response response, std::uint64_t data_out) {
-  response.data_out_wanted = data_out;
-  return response;
-}
 
 // Reads that block by block until it fails, and tells a MEDIUM ERROR with the first block that
 // cannot be had: for a read of the range that failed.
