@@ -83,8 +83,10 @@ Task<Result<>> Store::format(Runtime runtime, StoreOptions options, StoreUuid uu
     co_return Error::invalid_argument("a log of {} bytes on a file system of {}",
                                       options.log_capacity.value(), space.total.value());
   }
+  // Nothing is made in a directory that holds anything else.
+  const Result<> is_empty = co_await check_empty(files, options);
+  if (!is_empty.ok() && is_empty.error().code() != ErrorCode::kNotFound) co_return is_empty;
   ASHLAR_CO_TRY(co_await make_directories(files, options));
-  ASHLAR_CO_TRY(co_await check_empty(files, options));
   ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<File> owner_file,
                        co_await files.open(in(options, "owner"), OpenMode::kCreate));
   ASHLAR_CO_TRY(co_await owner_file->lock());

@@ -54,6 +54,10 @@ Task<Result<std::unique_ptr<HostedStore>>> HostedStore::open(HostContext& contex
 }
 
 Task<Result<>> HostedStore::close() {
+  for (const auto& [uuid, volume] : volumes_) {
+    const Result<> retired = co_await volume->retire();
+    ASHLAR_CHECK(retired.ok(), "{}", retired.error().message());
+  }
   volumes_.clear();
   co_return co_await store_->close();
 }
@@ -109,13 +113,15 @@ std::vector<VolumeInfo> HostedStore::volumes() const {
   return list;
 }
 
-void HostedStore::set_aside(const VolumeUuid& uuid, std::string reason) {
+Task<Result<>> HostedStore::set_aside(VolumeUuid uuid, std::string reason) {
   const auto found = volumes_.find(uuid);
   ASHLAR_CHECK(found != volumes_.end());
-  const std::string what = fmt::format("volume {} ({})", found->second->settings().name, uuid);
+  const std::unique_ptr<HostedVolume> leaving = std::move(found->second);
+  volumes_.erase(found);
+  const std::string what = fmt::format("volume {} ({})", leaving->settings().name, uuid);
   ASHLAR_LOG_ERROR("{} in {} is left as it is and not served: {}", what, directory(), reason);
   set_aside_.push_back({what, std::move(reason)});
-  volumes_.erase(found);
+  co_return co_await leaving->retire();
 }
 
 Task<Result<StoreInfo>> HostedStore::status() {
@@ -179,7 +185,10 @@ Task<Result<VolumeInfo>> HostedStore::adopt(engine::Replica& replica,
   const VolumeUuid volume = replica.volume();
   Result<VolumeInfo> made = co_await set_up(replica, std::move(settings), size);
   if (made.ok()) co_return made;
-  volumes_.erase(volume);
+  if (HostedVolume* half_made = find(volume); half_made != nullptr) {
+    ASHLAR_CO_TRY(co_await half_made->withdraw());
+    volumes_.erase(volume);
+  }
   if (const Result<> removed = co_await store_->delete_replica(uuid); !removed.ok()) {
     ASHLAR_LOG_ERROR("replica {} of a volume that could not be made stays: {}", uuid,
                      removed.error().message());

@@ -40,7 +40,7 @@ class HostedStore {
   Task<Result<StoreInfo>> status();
 
   // A volume that must not be served, for another store has one of that name or uuid.
-  void set_aside(const VolumeUuid& uuid, std::string reason);
+  Task<Result<>> set_aside(VolumeUuid uuid, std::string reason);
 
   Task<Result<VolumeInfo>> create(VolumeUuid uuid, volume::VolumeSettings settings, ByteCount size);
   // Of a snapshot of `source`, or (nil) of one that is taken for it. `size` 0: the source's.

@@ -20,26 +20,35 @@ HostedVolume::HostedVolume(HostContext& context, engine::Replica& replica,
     : context_(context),
       volume_(replica, context.pool, context.runtime.clock, std::move(settings)),
       iqn_(context.iqn_prefix + volume_.settings().name),
-      device_(context.runtime.clock, context.runtime.random, context.pool, {.name = iqn_}) {}
+      device_(context.runtime.clock, context.runtime.random, context.pool,
+              {.name = iqn_, .ports = context.ports}) {}
 
-HostedVolume::~HostedVolume() = default;
+HostedVolume::~HostedVolume() {
+  ASHLAR_CHECK(!has_unit_, "{}", iqn_);
+}
 
 Result<> HostedVolume::serve() {
-  if (is_served_) return {};
-  ASHLAR_TRY(device_.add_unit(kLun, volume_));
+  if (!has_unit_) ASHLAR_TRY(device_.add_unit(kLun, volume_));
+  has_unit_ = true;
+  if (has_target_) return {};
   ASHLAR_TRY(
       context_.targets.add_target({.iqn = iqn_, .device = &device_, .access = settings().access}));
+  has_target_ = true;
   context_.map.add(iqn_, context_.reactor, settings().access);
-  is_served_ = true;
   return {};
 }
 
 Task<Result<>> HostedVolume::withdraw() {
-  if (!is_served_) co_return Result<>();
   context_.map.remove(iqn_);
-  ASHLAR_CO_TRY(co_await context_.targets.remove_target(iqn_));
-  ASHLAR_CO_TRY(co_await device_.remove_unit(kLun));
-  is_served_ = false;
+  if (has_target_) ASHLAR_CO_TRY(co_await context_.targets.remove_target(iqn_));
+  has_target_ = false;
+  co_return co_await retire();
+}
+
+Task<Result<>> HostedVolume::retire() {
+  context_.map.remove(iqn_);
+  if (has_unit_) ASHLAR_CO_TRY(co_await device_.remove_unit(kLun));
+  has_unit_ = false;
   co_return Result<>();
 }
 
@@ -102,7 +111,7 @@ Task<Result<>> HostedVolume::update(UpdateVolume change) {
   if (next == settings()) co_return Result<>();
   const bool new_access = next.access != settings().access;
   ASHLAR_CO_TRY(co_await volume_.change_settings(std::move(next)));
-  if (!new_access || !is_served_) co_return Result<>();
+  if (!new_access || !has_target_) co_return Result<>();
   context_.map.set_access(iqn_, settings().access);
   co_return co_await context_.targets.set_access(iqn_, settings().access);
 }
@@ -183,7 +192,7 @@ Task<Result<>> HostedVolume::delete_snapshot(SnapshotUuid uuid) {
 Task<Result<>> HostedVolume::revert(SnapshotUuid uuid, InUse in_use) {
   if (in_use == InUse::kRefuse) ASHLAR_CO_TRY(check_unused());
   // Nobody may log in meanwhile: a host that has read before and writes after destroys both.
-  const bool was_served = is_served_;
+  const bool was_served = has_target_;
   ASHLAR_CO_TRY(co_await withdraw());
   const Result<Lsn> reverted = co_await volume_.replica().revert(uuid);
   if (was_served) ASHLAR_CO_TRY(serve());

@@ -29,8 +29,10 @@ struct HostContext {
   TargetMap& map;
   std::uint32_t reactor = 0;
   std::string iqn_prefix;
+  std::vector<scsi::TargetPort> ports;  // one for each portal
 };
 
+// Withdrawn or retired before it is destroyed.
 class HostedVolume {
  public:
   HostedVolume(HostContext& context, engine::Replica& replica, volume::VolumeSettings settings);
@@ -40,6 +42,10 @@ class HostedVolume {
   Result<> serve();
   // Takes the target away: sessions are ended, and none of their commands has an effect later.
   Task<Result<>> withdraw();
+
+  // For the end of the process, when the targets have stopped: what the unit does in the background
+  // ends, and may go on after the next start.
+  Task<Result<>> retire();
 
   // Where it lives is for the store to add.
   VolumeInfo info() const;
@@ -73,7 +79,8 @@ class HostedVolume {
   volume::Volume volume_;
   const std::string iqn_;
   scsi::Device device_;
-  bool is_served_ = false;
+  bool has_unit_ = false;
+  bool has_target_ = false;
 };
 
 }  // namespace ashlar::server

@@ -21,6 +21,13 @@ iscsi::TargetServerOptions target_options(const ServerConfig& config,
           .session_memory = config.session_memory};
 }
 
+// As the sessions that come through a portal say (its group tag is both).
+std::vector<scsi::TargetPort> ports_of(const std::vector<iscsi::Portal>& portals) {
+  std::vector<scsi::TargetPort> ports;
+  for (const iscsi::Portal& portal : portals) ports.push_back({portal.group_tag, portal.group_tag});
+  return ports;
+}
+
 engine::StoreOptions store_options(const ServerConfig& config, const ServerUuid& server,
                                    std::string directory) {
   engine::StoreOptions options;
@@ -36,17 +43,18 @@ engine::StoreOptions store_options(const ServerConfig& config, const ServerUuid&
 
 }  // namespace
 
-ServerReactor::Local::Local(ServerReactor& self, Plan plan)
+ServerReactor::Local::Local(ServerReactor& self, const Plan& plan)
     : pool(fmt::format("reactor {}", self.index_), plan.config.buffer_memory),
       directory(plan.map, self.index_),
-      targets(self.reactor_->runtime(), pool, target_options(plan.config, std::move(plan.portals)),
-              directory, &plan.registry),
+      targets(self.reactor_->runtime(), pool, target_options(plan.config, plan.portals), directory,
+              &plan.registry),
       context{.runtime = self.reactor_->runtime(),
               .pool = pool,
               .targets = targets,
               .map = plan.map,
               .reactor = self.index_,
-              .iqn_prefix = plan.config.iqn_prefix},
+              .iqn_prefix = plan.config.iqn_prefix,
+              .ports = ports_of(plan.portals)},
       accepting(*self.reactor_) {}
 
 Result<std::unique_ptr<ServerReactor>> ServerReactor::start(std::uint32_t index) {
@@ -116,16 +124,13 @@ Task<Result<std::vector<iscsi::Portal>>> ServerReactor::listen(const ServerConfi
 
 Task<Result<>> ServerReactor::open(Plan plan) {
   map_ = &plan.map;
-  const ServerConfig& config = plan.config;
-  const ServerUuid server = plan.server;
-  const std::vector<std::string> directories = plan.stores;
-  MetricRegistry& registry = plan.registry;
-  local_.emplace(*this, std::move(plan));
+  local_.emplace(*this, plan);
   map_->attach(index_, {.reactor = reactor_, .targets = &local_->targets});
-  for (const std::string& directory : directories) {
-    ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<HostedStore> store,
-                         co_await HostedStore::open(
-                             local_->context, store_options(config, server, directory), &registry));
+  for (const std::string& directory : plan.stores) {
+    ASHLAR_CO_TRY_ASSIGN(
+        std::unique_ptr<HostedStore> store,
+        co_await HostedStore::open(
+            local_->context, store_options(plan.config, plan.server, directory), &plan.registry));
     stores_.push_back(std::move(store));
   }
   co_return Result<>();
@@ -135,7 +140,8 @@ Task<Result<>> ServerReactor::serve_volumes() {
   for (const std::unique_ptr<HostedStore>& store : stores_) {
     for (const VolumeInfo& info : store->volumes()) {
       const Result<> served = store->find(info.uuid)->serve();
-      if (!served.ok()) store->set_aside(info.uuid, served.error().message());
+      if (served.ok()) continue;
+      ASHLAR_CO_TRY(co_await store->set_aside(info.uuid, served.error().message()));
     }
   }
   co_return Result<>();

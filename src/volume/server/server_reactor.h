@@ -81,7 +81,7 @@ class ServerReactor {
  private:
   // What the thread makes and destroys.
   struct Local {
-    Local(ServerReactor& self, Plan plan);
+    Local(ServerReactor& self, const Plan& plan);
 
     BufferPool pool;
     ReactorDirectory directory;

@@ -90,8 +90,7 @@ Task<Result<std::vector<FoundVolume>>> found_volumes(ServerReactor& reactor) {
 
 Task<Result<>> set_aside(ServerReactor& reactor, StoreUuid store, VolumeUuid volume,
                          std::string reason) {
-  reactor.find_store(store)->set_aside(volume, std::move(reason));
-  co_return Result<>();
+  co_return co_await reactor.find_store(store)->set_aside(volume, std::move(reason));
 }
 
 Task<Result<std::vector<VolumeInfo>>> describe_some(
