@@ -67,10 +67,19 @@ Buffer PduReceiver::take_spare(std::size_t size) {
   return fresh.ok() ? std::move(*fresh) : Buffer();
 }
 
-// Header, payload, header, payload, … as the last receive had them, and room for twice as many.
-void PduReceiver::add_guesses(std::size_t small) {
+// How many payloads the next receive may bring: twice as many when the last one filled its plan,
+// fewer and fewer when it did not.
+void PduReceiver::adapt_guesses() {
   const std::size_t most = std::min(kPlannedPayloads, kPlannedMost / predicted_);
-  const std::size_t count = std::clamp<std::size_t>(2 * payloads_, 1, most);
+  const std::size_t wanted =
+      was_filled_ ? 2 * guesses_ : std::max(payloads_ + payloads_ / 2, guesses_ * 3 / 4);
+  guesses_ = std::clamp<std::size_t>(wanted, 1, most);
+}
+
+// Header, payload, header, payload, …
+void PduReceiver::add_guesses(std::size_t small) {
+  adapt_guesses();
+  const std::size_t count = guesses_;
   const std::size_t between = trailer_size(static_cast<std::uint32_t>(predicted_)) + kHeaderSize +
                               (header_digest_ ? kDigestSize : 0);
   for (std::size_t i = 0; i < count; ++i) {
@@ -107,10 +116,13 @@ std::span<const IoSlice> PduReceiver::plan() {
   } else {
     add_guesses(small);
   }
+  planned_ = 0;
+  for (std::size_t i = 0; i < segment_count_; ++i) planned_ += segments_[i].size;
   return std::span(slices_).first(segment_count_);
 }
 
 void PduReceiver::received(std::size_t count) {
+  was_filled_ = count == planned_;
   left_ = count;
   segment_ = 0;
   at_ = 0;

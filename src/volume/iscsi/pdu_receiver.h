@@ -131,6 +131,7 @@ class PduReceiver {
     return padding_after(length) + (data_digest_ ? kDigestSize : 0);
   }
   void add_staging(std::size_t size);
+  void adapt_guesses();
   void add_guesses(std::size_t small);
   void collect_spares();
   Buffer take_spare(std::size_t size);
@@ -180,6 +181,9 @@ class PduReceiver {
   std::size_t predicted_ = 0;        // the payload of the PDUs to come
   std::size_t without_payload_ = 0;  // PDUs in a row
   std::size_t payloads_ = 0;         // of the last receive
+  std::size_t guesses_ = 0;          // payloads in the plan
+  std::size_t planned_ = 0;          // bytes of the plan
+  bool was_filled_ = false;          // all of them, by the last receive
   std::uint64_t bytes_moved_ = 0;
 };
 
