@@ -83,7 +83,7 @@ class PduReceiver {
  public:
   static constexpr std::size_t kStagingSize = 8 << 10;
   static constexpr std::size_t kPredictedLeast = 512;
-  static constexpr std::size_t kPredictedMost = 64 << 10;
+  static constexpr std::size_t kPredictedMost = 16 << 10;
   static constexpr std::size_t kPlannedMost = 64 << 10;
   static constexpr std::size_t kPlannedPayloads = 16;
 

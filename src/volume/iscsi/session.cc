@@ -143,7 +143,12 @@ Task<Result<>> Session::receive_all() {
   while (true) {
     burst_began_ = runtime_.clock.now();
     while (true) {
-      ASHLAR_CO_TRY_ASSIGN(ReceivedPdu * pdu, receiver_.next(*this));
+      Result<ReceivedPdu*> next = receiver_.next(*this);
+      if (!next.ok()) {
+        if (next.error().code() == ErrorCode::kDataLoss) metrics_.digest_errors.add();
+        co_return next.error();
+      }
+      ReceivedPdu* const pdu = *next;
       if (pdu == nullptr) break;
       metrics_.received_pdus.add();
       handle(*pdu);

@@ -251,8 +251,8 @@ TEST(PduReceiverTest, WithoutMemoryAPayloadIsDroppedAndTheStreamGoesOn) {
     ASSERT_TRUE(pdu.ok());
     if (*pdu != nullptr) {
       tags.push_back((*pdu)->as<ScsiCommandPdu>().initiator_task_tag);
-      EXPECT_EQ((*pdu)->payload, tags.size() == 1 ? ReceivedPdu::Payload::kNoMemory
-                                                  : ReceivedPdu::Payload::kWhole);
+      EXPECT_EQ((*pdu)->payload,
+                tags.size() == 1 ? ReceivedPdu::Payload::kNoMemory : ReceivedPdu::Payload::kWhole);
       continue;
     }
     std::size_t count = 0;
