@@ -12,7 +12,6 @@ namespace {
 constexpr unsigned kIdentificationDescriptor = 0xe4;
 constexpr unsigned kBlockToBlockSegment = 0x02;
 constexpr std::size_t kLongestDesignator = 20;
-constexpr unsigned kUnitIdIsDesignator = 0;
 
 constexpr std::array<std::uint8_t, 2> kDescriptors{kBlockToBlockSegment, kIdentificationDescriptor};
 // Logarithm of the bytes in which segments and what is held are counted.
@@ -31,15 +30,13 @@ Sense illegal(Asc code, std::size_t byte) {
           .specific = field_pointer(FieldPlace::kParameters, byte, std::nullopt)};
 }
 
-// SPC-4, 6.4.5.2. Reserved bytes are not looked at: a public test leaves them as they come.
+// SPC-4, 6.4.5.2. LU ID TYPE is for descriptors with a LU IDENTIFIER, which this is not. Reserved
+// bytes are not looked at: a public test leaves them as they come.
 tl::expected<CopyTarget, Sense> parse_target(ByteSpan bytes, std::size_t at) {
   const ByteSpan target = bytes.subspan(at, CopyLimits::kTargetSize);
   const auto u8 = [&](std::size_t i) { return std::to_integer<unsigned>(target[i]); };
   if (u8(0) != kIdentificationDescriptor) {
     return tl::unexpected(illegal(asc::kUnsupportedTargetDescriptorType, at));
-  }
-  if (u8(1) >> 6 != kUnitIdIsDesignator) {
-    return tl::unexpected(illegal(asc::kInvalidFieldInParameters, at + 1));
   }
   if ((u8(1) & 0x1f) != 0) {  // block devices only
     return tl::unexpected(illegal(asc::kInvalidFieldInParameters, at + 1));
