@@ -290,6 +290,15 @@ Task<Result<Lsn>> Replica::set_reservations(ByteSpan state) {
   co_return co_await append_control(RecordType::kReservationState, bytes, 0);
 }
 
+Task<Result<ByteCount>> Replica::available_space() {
+  ASHLAR_CO_TRY(co_await shared_.space.refresh());
+  co_return known_space();
+}
+
+ByteCount Replica::known_space() const {
+  return shared_.space.available();
+}
+
 ByteSpan Replica::reservations() const {
   ByteSpan bytes = state_.reservations;
   for (const Control& control : controls_) {

@@ -237,6 +237,11 @@ class Replica final : public RecordSequence {
   Task<Result<>> materialize(SnapshotUuid uuid);
   std::vector<SnapshotStatus> snapshots() const;
 
+  // What the store could still take, for all its volumes; asks the file system unless it was asked
+  // a moment ago. The second is what is known without asking.
+  Task<Result<ByteCount>> available_space();
+  ByteCount known_space() const;
+
   void set_repair_source(RepairSource* source) { repair_source_ = source; }
 
   // --- the layers: export, resync, scrub

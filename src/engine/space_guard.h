@@ -49,6 +49,11 @@ class SpaceGuard {
   // True when the last answer may be out of date because much was written since.
   bool is_stale() const { return !known_ || expected() > promised_then_ + kStaleAfter; }
 
+  // What may still be written, as far as is known.
+  ByteCount available() const {
+    const ByteCount spoken_for = expected() + reserve_;
+    return spoken_for < free_ ? free_ - spoken_for : ByteCount(0);
+  }
   ByteCount free() const { return free_; }
   ByteCount promised() const { return promised_; }
 

@@ -104,6 +104,11 @@ class Volume {
   // What is at `offset`, and how far it goes on alike, at most `most` bytes.
   Task<Result<ProvisionedRun>> provisioning(std::uint64_t offset, std::uint64_t most);
 
+  // What the store could still take: this volume's share of it is not set apart. known_space() asks
+  // nobody.
+  Task<Result<ByteCount>> available_space() { return replica_.available_space(); }
+  ByteCount known_space() const { return replica_.known_space(); }
+
   // State of SCSI that rides in the log (persistent reservations), durable when it resolves.
   Task<Result<>> set_reservations(ByteSpan state);
   ByteSpan reservations() const { return replica_.reservations(); }

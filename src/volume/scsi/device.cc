@@ -70,8 +70,10 @@ Task<Result<>> Device::remove_unit(std::uint16_t lun) {
   for (const auto& [other, rest] : units_) {
     raise(other, UnitAttention::kReportedLunsChanged, nullptr);
   }
+  unit->leave();
   co_await unit->sanitize().stop().in_scope(nullptr);
   const Result<> empty = co_await unit->tasks().wait_until_empty().in_scope(nullptr);
+  (void)co_await unit->wait_until_unused().in_scope(nullptr);
   for (const auto& [name, memory] : nexuses_) memory->attentions.erase(lun);
   co_return empty;
 }

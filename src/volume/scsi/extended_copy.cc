@@ -81,8 +81,8 @@ LogicalUnit* find_unit(Device& device, const Designator& designator) {
 // asked before, but a copy may take long.
 std::optional<Response> refusal_of(const CommandContext& context, LogicalUnit& unit,
                                    Access access) {
-  if (unit.sanitize().refusal() || unit.medium().refusal() || unit.memory().fault() ||
-      unit.reservations().conflicts(context.nexus, access)) {
+  if (unit.is_leaving() || unit.sanitize().refusal() || unit.medium().refusal() ||
+      unit.memory().fault() || unit.reservations().conflicts(context.nexus, access)) {
     return copy_aborted(asc::kCopyTargetNotReachable);
   }
   if (access == Access::kWrite &&
@@ -185,6 +185,8 @@ Task<std::optional<Response>> copy_segment(CommandContext& context, const Transf
                                            CopyResults::Copy& copy) {
   // Where the ranges overlap, what is still to be read must not be written first.
   const bool goes_backward = transfer.source == transfer.destination && transfer.to > transfer.from;
+  const LogicalUnit::Use source_use(*transfer.source);
+  const LogicalUnit::Use destination_use(*transfer.destination);
   for (std::uint64_t done = 0; done < transfer.length;) {
     if (context.is_aborted()) co_return good();
     std::optional<Response> refused = refusal_of(context, *transfer.source, Access::kRead);

@@ -1,8 +1,10 @@
 #include "volume/scsi/log_pages.h"
 
+#include <algorithm>
 #include <array>
 
 #include "volume/scsi/command_context.h"
+#include "volume/scsi/mode_parameters.h"
 #include "volume/scsi/parameter_data.h"
 
 namespace ashlar::scsi {
@@ -10,13 +12,28 @@ namespace ashlar::scsi {
 namespace {
 
 constexpr std::uint8_t kSupportedPages = 0x00;
+constexpr std::uint8_t kLogicalBlockProvisioning = 0x0c;
 constexpr std::uint8_t kInformationalExceptions = 0x2f;
 constexpr std::uint8_t kAllSubpages = 0xff;
+constexpr std::uint16_t kAvailableParameter = 0x0001;
 constexpr unsigned kNotSaved = 0x80;       // DS
 constexpr unsigned kSubpageFormat = 0x40;  // SPF
 constexpr unsigned kBinaryList = 0x03;     // FORMAT AND LINKING
 
-constexpr std::array<std::uint8_t, 2> kPages{kSupportedPages, kInformationalExceptions};
+constexpr std::array<std::uint8_t, 3> kPages{kSupportedPages, kLogicalBlockProvisioning,
+                                             kInformationalExceptions};
+
+// SBC-3, 6.4.3: what is available, which the volumes of the store share. What this volume has taken
+// of it nobody counts.
+void append_provisioning(ParameterData& data, ByteCount available) {
+  constexpr unsigned kShared = 0x02;
+  data.be16(kAvailableParameter);
+  data.u8(kBinaryList);
+  data.u8(8);
+  data.be32(std::min<std::uint64_t>(available.value() / kThresholdUnit, 0xffff'ffff));
+  data.u8(kShared);
+  data.zeros(3);
+}
 
 // SPC-4, 7.3.13: one parameter, and nothing to report: what goes wrong with a unit is told with the
 // command that meets it.
@@ -48,6 +65,15 @@ Task<Response> log_sense(CommandContext& context) {
       data.u8(known);
       data.u8(kAllSubpages);
     }
+    data.end_length(length);
+  } else if (page == kLogicalBlockProvisioning && subpage == 0) {
+    if (pointer > kAvailableParameter) co_return invalid_cdb(5);
+    const Result<ByteCount> available = co_await context.volume().available_space();
+    if (!available.ok()) co_return response_to(available.error(), Doing::kReading);
+    data.u8(kNotSaved | page);
+    data.u8(0);
+    const ParameterData::Length16 length = data.begin_length16();
+    append_provisioning(data, *available);
     data.end_length(length);
   } else if (page == kInformationalExceptions && subpage == 0) {
     if (pointer > kLargestParameter) co_return invalid_cdb(5);

@@ -20,6 +20,9 @@ LogicalUnit::LogicalUnit(Device& device, std::uint16_t lun, volume::Volume& volu
 
 std::optional<Response> LogicalUnit::refuse(Nexus& nexus, const Command& command, const Opcode* row,
                                             bool knows_code) {
+  if (mode_pages_.has_threshold() && mode_pages_.crosses_threshold(volume_.known_space())) {
+    raise(UnitAttention::kThinProvisioningThreshold);
+  }
   UnitAttentions& attentions = nexus.attentions(lun_);
   if (attentions.any() && (row == nullptr || !row->has(kPassesUnitAttention))) {
     return check_condition(SenseKey::kUnitAttention, asc_of(*attentions.take_first()));
@@ -54,6 +57,11 @@ std::optional<Response> LogicalUnit::refuse(Nexus& nexus, const Command& command
     }
   }
   return std::nullopt;
+}
+
+Task<Result<>> LogicalUnit::wait_until_unused() {
+  while (uses_ != 0) ASHLAR_CO_TRY(co_await unused_.wait());
+  co_return {};
 }
 
 void LogicalUnit::raise(UnitAttention attention, const Nexus* except) {

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "common/runtime/sync.h"
+#include "common/runtime/task.h"
 #include "volume/core/volume.h"
 #include "volume/scsi/command.h"
 #include "volume/scsi/extended_copy.h"
@@ -60,6 +62,27 @@ class LogicalUnit final : public volume::VolumeObserver {
   SanitizeOperation& sanitize() { return sanitize_; }
   CopyResults& copy_results() { return copy_results_; }
 
+  // Held by a command of another unit that works on this one (EXTENDED COPY): no task of this unit
+  // says that it is there.
+  class Use {
+   public:
+    explicit Use(LogicalUnit& unit) : unit_(unit) { ++unit_.uses_; }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+    ~Use() {
+      if (--unit_.uses_ != 0) return;
+      unit_.unused_.set();
+      unit_.unused_.reset();
+    }
+
+   private:
+    LogicalUnit& unit_;
+  };
+  Task<Result<>> wait_until_unused();
+  // It is being removed: nobody begins anything new.
+  void leave() { is_leaving_ = true; }
+  bool is_leaving() const { return is_leaving_; }
+
   // What stops this command before its handler, in SAM's order: unit attention, opcode, sanitize,
   // reservation, port group, fields, medium, write protection. `row` may be null.
   std::optional<Response> refuse(Nexus& nexus, const Command& command, const Opcode* row,
@@ -89,6 +112,9 @@ class LogicalUnit final : public volume::VolumeObserver {
   Reservations reservations_;
   SanitizeOperation sanitize_;
   CopyResults copy_results_;
+  std::uint32_t uses_ = 0;
+  Event unused_;
+  bool is_leaving_ = false;
 };
 
 }  // namespace ashlar::scsi

@@ -214,6 +214,12 @@ const ModeParameters& ModePages::saved() const {
   return unit_.memory().state().saved_modes;
 }
 
+bool ModePages::crosses_threshold(ByteCount available) {
+  const bool was_below = is_below_threshold_;
+  is_below_threshold_ = available.value() / kThresholdUnit <= current_.threshold;
+  return is_below_threshold_ && !was_below;
+}
+
 std::span<const Opcode> mode_commands() {
   return kRows;
 }

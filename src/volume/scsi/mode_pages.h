@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include "common/base/strong.h"
 #include "volume/scsi/mode_parameters.h"
 #include "volume/scsi/opcodes.h"
 #include "volume/scsi/sense.h"
@@ -25,15 +26,23 @@ class ModePages {
   // TAS of the control mode page: commands aborted by another nexus end with TASK ABORTED.
   bool reports_task_aborted() const { return current_.reports_task_aborted; }
 
+  bool has_threshold() const { return current_.has_threshold; }
+  // Whether the space that is available has fallen to the threshold since it was last above.
+  bool crosses_threshold(ByteCount available);
+
   const ModeParameters& current() const { return current_; }
   const ModeParameters& saved() const;
-  void set_current(const ModeParameters& values) { current_ = values; }
+  void set_current(const ModeParameters& values) {
+    current_ = values;
+    is_below_threshold_ = false;
+  }
   // Back to the saved (or default) values.
-  void reset() { current_ = saved(); }
+  void reset() { set_current(saved()); }
 
  private:
   LogicalUnit& unit_;
   ModeParameters current_;
+  bool is_below_threshold_ = false;
 };
 
 std::span<const Opcode> mode_commands();

@@ -25,8 +25,12 @@ unsigned bit_if(bool value, unsigned bit) {
 void error_recovery(ParameterData& data, PageControl control, const ModeParameters& /*values*/,
                     const ModeFacts& /*facts*/) {
   constexpr unsigned kAutomaticReassign = 0xc0;  // AWRE, ARRE
-  data.u8(control == PageControl::kChangeable ? 0 : kAutomaticReassign);
-  data.zeros(9);
+  constexpr unsigned kThresholdsAreTold = 0x80;  // LBPERE
+  const bool shows = control != PageControl::kChangeable;
+  data.u8(shows ? kAutomaticReassign : 0);
+  data.zeros(4);
+  data.u8(shows ? kThresholdsAreTold : 0);
+  data.zeros(4);
 }
 
 // SBC-3, 6.5.6.
@@ -73,12 +77,24 @@ void informational_exceptions(ParameterData& data, PageControl control,
   data.zeros(9);
 }
 
-constexpr std::array<Page, 5> kPages{{
+// SBC-3, 6.5.7: one threshold, soft, for the resource that is available, told when it decreases.
+void logical_block_provisioning(ParameterData& data, PageControl control,
+                                const ModeParameters& values, const ModeFacts& /*facts*/) {
+  constexpr unsigned kAvailable = 0x01;
+  data.zeros(12);
+  data.u8(bit_if(values.has_threshold, 7));
+  data.u8(control != PageControl::kChangeable ? kAvailable : 0);
+  data.be16(0);
+  data.be32(values.threshold);
+}
+
+constexpr std::array<Page, 6> kPages{{
     {.code = 0x01, .subpage = 0x00, .size = 0x0a, .append = &error_recovery},
     {.code = 0x08, .subpage = 0x00, .size = 0x12, .append = &caching},
     {.code = 0x0a, .subpage = 0x00, .size = 0x0a, .append = &control_page},
     {.code = 0x0a, .subpage = 0x01, .size = 0x1c, .append = &control_extension},
     {.code = 0x1c, .subpage = 0x00, .size = 0x0a, .append = &informational_exceptions},
+    {.code = 0x1c, .subpage = 0x02, .size = 0x14, .append = &logical_block_provisioning},
 }};
 
 constexpr unsigned kSavable = 0x80;        // PS
@@ -106,8 +122,11 @@ void append_page(ParameterData& data, const Page& page, PageControl control,
                data.size() - begin);
 }
 
-constexpr ModeParameters kAllChangeable{
-    .descriptor_sense = true, .software_write_protect = true, .reports_task_aborted = true};
+constexpr ModeParameters kAllChangeable{.descriptor_sense = true,
+                                        .software_write_protect = true,
+                                        .reports_task_aborted = true,
+                                        .has_threshold = true,
+                                        .threshold = 0xffff'ffff};
 
 Sense bad_field(std::size_t byte, std::optional<unsigned> bit = std::nullopt) {
   return {.key = SenseKey::kIllegalRequest,
@@ -190,6 +209,10 @@ tl::expected<ModeParameters, Sense> parse_mode_pages(ByteSpan pages, std::size_t
       values.descriptor_sense = has_bit(given, 2, 2);
       values.software_write_protect = has_bit(given, 4, 3);
       values.reports_task_aborted = has_bit(given, 5, 6);
+    }
+    if (page->append == &logical_block_provisioning) {
+      values.has_threshold = has_bit(given, 16, 7);
+      values.threshold = load_be32(given, 20);
     }
     at += header + size;
     pages = pages.subspan(header + size);

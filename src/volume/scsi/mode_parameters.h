@@ -1,8 +1,9 @@
 // ModeParameters: the values of the mode pages that somebody may change, and the pages made of them
 // (SPC-4, 7.5; SBC-3, 6.5). A value: MODE SELECT changes a copy, which then takes the place.
 //
-// Changeable, and saved when asked for: D_SENSE, SWP and TAS of the control mode page. All else is
-// fixed, or follows the volume's settings. One set for all nexuses (VPD 87).
+// Changeable, and saved when asked for: D_SENSE, SWP and TAS of the control mode page, and the one
+// threshold of the logical block provisioning page. All else is fixed, or follows the volume's
+// settings. One set for all nexuses (VPD 87).
 #pragma once
 
 #include <cstdint>
@@ -23,9 +24,15 @@ struct ModeParameters {
   bool descriptor_sense = false;        // D_SENSE
   bool software_write_protect = false;  // SWP
   bool reports_task_aborted = false;    // TAS
+  // A unit attention when the space that is available falls to so much, in units of kThresholdUnit.
+  bool has_threshold = false;
+  std::uint32_t threshold = 0;
 
   friend bool operator==(const ModeParameters&, const ModeParameters&) = default;
 };
+
+// What one threshold or resource count stands for; VPD B2 tells it as an exponent of two of blocks.
+inline constexpr std::uint64_t kThresholdUnit = 1 << 20;
 
 inline constexpr std::uint8_t kAllModePages = 0x3f;
 inline constexpr std::uint8_t kAllModeSubpages = 0xff;

@@ -53,6 +53,7 @@ Task<Result<>> SanitizeOperation::begin(SanitizeState state, ScsiTask& task) {
   is_claimed_ = true;
   over_.reset();
   Result<> begun = co_await unit_.tasks().wait_for_earlier(task).in_scope(&task.fetching);
+  if (begun.ok()) begun = co_await unit_.wait_until_unused().in_scope(&task.fetching);
   if (begun.ok()) begun = co_await record(state_);
   is_claimed_ = false;
   if (!begun.ok()) {

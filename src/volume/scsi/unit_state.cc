@@ -14,13 +14,14 @@ enum ModeFlag : unsigned {
   kDescriptorSense = 1 << 0,
   kWriteProtect = 1 << 1,
   kTaskAborted = 1 << 2,
-  kAllModeFlags = kDescriptorSense | kWriteProtect | kTaskAborted,
+  kThreshold = 1 << 3,
+  kAllModeFlags = kDescriptorSense | kWriteProtect | kTaskAborted | kThreshold,
 };
 
 // The largest that can be must fit into a record.
 constexpr std::size_t kLargestRegistration = 8 + 2 + 1 + 8 + 1 + InitiatorPort::kLongestName;
 constexpr std::size_t kLargestState =
-    2 + 10 + PersistentReservations::kMostRegistrations * kLargestRegistration + 16 +
+    6 + 10 + PersistentReservations::kMostRegistrations * kLargestRegistration + 16 +
     SanitizeState::kLongestPattern;
 static_assert(kLargestState <= engine::kLargestReservationState);
 
@@ -31,7 +32,9 @@ std::vector<std::byte> UnitState::encode() const {
   data.u8(kVersion);
   data.u8((saved_modes.descriptor_sense ? kDescriptorSense : 0u) |
           (saved_modes.software_write_protect ? kWriteProtect : 0u) |
-          (saved_modes.reports_task_aborted ? kTaskAborted : 0u));
+          (saved_modes.reports_task_aborted ? kTaskAborted : 0u) |
+          (saved_modes.has_threshold ? kThreshold : 0u));
+  data.be32(saved_modes.threshold);
   reservations.encode(data);
   sanitize.encode(data);
   return {data.span().begin(), data.span().end()};
@@ -47,10 +50,13 @@ Result<UnitState> UnitState::decode(ByteSpan bytes) {
                                 kVersion);
   }
   const unsigned modes = reader.u8();
+  const std::uint32_t threshold = reader.u32_be();
   if (modes > kAllModeFlags) return Error::data_loss("the saved mode parameters are damaged");
   state.saved_modes = {.descriptor_sense = (modes & kDescriptorSense) != 0,
                        .software_write_protect = (modes & kWriteProtect) != 0,
-                       .reports_task_aborted = (modes & kTaskAborted) != 0};
+                       .reports_task_aborted = (modes & kTaskAborted) != 0,
+                       .has_threshold = (modes & kThreshold) != 0,
+                       .threshold = threshold};
   ASHLAR_TRY_ASSIGN(state.reservations, PersistentReservations::decode(reader));
   ASHLAR_TRY_ASSIGN(state.sanitize, SanitizeState::decode(reader));
   if (reader.remaining() != 0) {

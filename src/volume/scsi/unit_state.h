@@ -3,8 +3,9 @@
 // whoever takes the volume over (another start of this server; in time another server) knows it all
 // (L75).
 //
-// Layout, big-endian: version (1), flags of the saved mode parameters (1), then the reservations
-// and the sanitize state in their own layouts (their encode()); nothing behind. docs/scsi.md.
+// Layout, big-endian: version (1), flags of the saved mode parameters (1), threshold (4), then the
+// reservations and the sanitize state in their own layouts (their encode()); nothing behind.
+// docs/scsi.md.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,11 @@
 #include "volume/scsi/vpd.h"
 
 #include <array>
+#include <bit>
 
 #include "volume/scsi/block_limits.h"
 #include "volume/scsi/copy_parameters.h"
+#include "volume/scsi/mode_parameters.h"
 #include "volume/scsi/sense.h"
 #include "volume/scsi/unit_identity.h"
 
@@ -119,11 +121,11 @@ void block_characteristics(ParameterData& data) {
 }
 
 // SBC-3, 6.6.4.
-void logical_block_provisioning(ParameterData& data) {
+void logical_block_provisioning(ParameterData& data, const UnitFacts& facts) {
   constexpr unsigned kUnmapCommands = 0xe0;  // LBPU, LBPWS, LBPWS10
   constexpr unsigned kReadsZeros = 0x04;     // LBPRZ
   constexpr unsigned kThin = 0x02;
-  data.u8(0);  // no thresholds
+  data.u8(static_cast<unsigned>(std::countr_zero(kThresholdUnit / facts.block_size)));
   data.u8(kUnmapCommands | kReadsZeros);
   data.u8(kThin);
   data.u8(0);
@@ -190,7 +192,7 @@ std::optional<ParameterData> vpd_page(std::uint8_t code, const UnitFacts& facts)
       block_characteristics(data);
       break;
     case VpdPage::kLogicalBlockProvisioning:
-      logical_block_provisioning(data);
+      logical_block_provisioning(data, facts);
       break;
     default:
       return std::nullopt;

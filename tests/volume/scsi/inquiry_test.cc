@@ -144,6 +144,7 @@ TEST(InquiryTest, LimitsAndProvisioningAreWhatTheUnitDoes) {
                 BlockLimits::largest_atomic_write(l.unit().volume()) / block_size);
       const Answer thin = co_await host.send(inquiry(0xb2));
       EXPECT_EQ(thin.data.size(), 8u);
+      EXPECT_EQ(std::size_t{block_size} << thin.data.at(4), 1u << 20);  // of a threshold
       EXPECT_EQ(thin.data.at(5), 0xe4);
       EXPECT_EQ(thin.data.at(6) & 0x07, 2);
       const Answer medium = co_await host.send(inquiry(0xb1));

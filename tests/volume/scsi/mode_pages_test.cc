@@ -176,6 +176,35 @@ TEST(ModePagesTest, SoftwareWriteProtectionReallyProtects) {
   });
 }
 
+TEST(ModePagesTest, ThatTheSpaceFallsToTheThresholdIsToldOnce) {
+  UnitLab lab;
+  lab.run([](UnitLab& l) -> Task<void> {
+    Host& host = l.host("iqn.a");
+    Host& other = l.host("iqn.b");
+    const auto set_threshold = [&](bool is_on, std::uint64_t mebibytes) {
+      Bytes list{0, 0, 0, 0, 0x5c, 0x02, 0x00, 0x14};
+      list.resize(28);
+      list[20] = is_on ? 0x80 : 0x00;
+      list[21] = 0x01;
+      put_be(list, 24, mebibytes, 4);
+      return host.send(select6(list.size()), list);
+    };
+    const Bytes read{0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0};
+    const std::uint64_t available = l.unit().volume().known_space().value() >> 20;
+    EXPECT_EQ((co_await set_threshold(true, available - 1)).to_string(), "GOOD");
+    other.clear_attentions();
+    EXPECT_EQ((co_await host.send(read)).to_string(), "GOOD");
+    EXPECT_EQ((co_await set_threshold(true, available + 1)).to_string(), "GOOD");
+    other.clear_attentions();
+    EXPECT_EQ((co_await host.send(read)).to_string(), "6/38/07");
+    EXPECT_EQ((co_await other.send(read)).to_string(), "6/38/07");
+    EXPECT_EQ((co_await host.send(read)).to_string(), "GOOD");
+    EXPECT_EQ((co_await other.send(read)).to_string(), "GOOD");
+    EXPECT_EQ((co_await set_threshold(false, available + 1)).to_string(), "GOOD");
+    EXPECT_EQ((co_await host.send(read)).to_string(), "GOOD");
+  });
+}
+
 TEST(ModePagesTest, SavedValuesOutlastTheServerAndOthersAReset) {
   UnitLab lab;
   lab.run([](UnitLab& l) -> Task<void> {

@@ -180,6 +180,13 @@ TEST(LogPagesTest, TheListIsTrueAndPagesHaveNoSubpages) {
     EXPECT_EQ((co_await host.send(sense(0x2f, 1))).to_string(), "5/24/00");
     EXPECT_EQ((co_await host.send(sense(0x2f, 0, 1))).to_string(), "5/24/00");
     EXPECT_EQ((co_await host.send(sense(0x2f, 0, 0, 3))).data.size(), 3u);
+    // What is available, in MiB.
+    const Answer provisioning = co_await host.send(sense(0x0c));
+    EXPECT_EQ(provisioning.data.size(), 16u);
+    EXPECT_EQ(provisioning.be(4, 2), 0x0001u);
+    EXPECT_EQ(provisioning.be(8, 4), l.unit().volume().known_space().value() >> 20);
+    EXPECT_GT(provisioning.be(8, 4), 0u);
+    EXPECT_EQ((co_await host.send(sense(0x0c, 0, 2))).to_string(), "5/24/00");
   });
 }
 

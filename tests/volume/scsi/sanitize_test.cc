@@ -4,6 +4,7 @@
 
 #include "common/runtime/task_scope.h"
 #include "tests/volume/scsi/unit_lab.h"
+#include "volume/scsi/unit_identity.h"
 
 namespace ashlar::scsi {
 namespace {
@@ -199,6 +200,56 @@ TEST(SanitizeTest, WhatWasUnderWayEndsBeforeItBegins) {
     EXPECT_EQ(sanitized->to_string(), "GOOD");
     const bool is_zero = co_await reads_as(l, 0);
     EXPECT_TRUE(is_zero);
+  });
+}
+
+TEST(SanitizeTest, ACopyFromAnotherUnitEndsBeforeItBegins) {
+  UnitLab lab;
+  lab.blocks = 8192;
+  lab.settings.push_back({.name = "destination"});
+  lab.run([](UnitLab& l) -> Task<void> {
+    Host& host = l.host("iqn.a");
+    Host& other = l.host("iqn.b");
+    for (std::uint64_t at = 0; at < 32 << 20; at += 4 << 20) {
+      Buffer buffer = l.pool().allocate(ByteCount(4 << 20)).value();
+      std::memset(buffer.data(), 'a', buffer.size());
+      CO_ASSERT_OK(co_await l.unit(0).volume().write(at, std::move(buffer)));
+    }
+    // One segment of all blocks, from LUN 0 to LUN 1.
+    Bytes list(16 + 64 + 28);
+    put_be(list, 2, 64, 2);
+    put_be(list, 8, 28, 4);
+    for (const std::uint16_t lun : {std::uint16_t{0}, std::uint16_t{1}}) {
+      const std::size_t at = 16 + lun * 32u;
+      const NaaIdentifier naa = naa_identifier(l.unit(lun).volume().uuid());
+      list[at] = 0xe4;
+      list[at + 4] = 0x01;
+      list[at + 5] = 0x03;
+      list[at + 7] = 16;
+      std::memcpy(list.data() + at + 8, naa.data(), naa.size());
+      put_be(list, at + 29, 512, 3);
+    }
+    list[80] = 0x02;
+    list[83] = 0x18;
+    list[87] = 1;
+    put_be(list, 90, 0xffff, 2);
+    Bytes cdb(16);
+    cdb[0] = 0x83;
+    put_be(cdb, 10, list.size(), 4);
+    std::optional<Answer> copied;
+    TaskScope scope(co_await this_task());
+    scope.spawn(engine::keep(host.send(cdb, list), &copied));
+    co_await test::poll_until(l.clock(), [&] {
+      const auto* const copy = l.unit(0).copy_results().find(host.nexus().name(), 0);
+      return copy != nullptr && copy->bytes > 0;
+    });
+    EXPECT_EQ((co_await other.send(sanitize(kBlockErase), {}, 1)).to_string(), "GOOD");
+    (void)co_await scope.join();
+    EXPECT_EQ(copied->to_string(), "a/0d/02");
+    CO_ASSERT_OK_ASSIGN(const volume::ProvisionedRun run,
+                        co_await l.unit(1).volume().provisioning(0, 32 << 20));
+    EXPECT_FALSE(run.is_mapped);
+    EXPECT_EQ(run.length, 32u << 20);
   });
 }
 
