@@ -52,7 +52,12 @@ Task<Response> compare_and_write(CommandContext& context) {
   if (auto refused = check_extent(context, extent, context.volume().largest_modify())) {
     co_return std::move(*refused);
   }
-  if (extent.empty()) co_return good();
+  if (extent.empty()) {
+    // Who sends more than the largest command takes has meant a count that the field cannot hold.
+    const std::uint64_t most =
+        std::uint64_t{2} * BlockLimits::kMostCompareBlocks * context.unit().block_size();
+    co_return context.command.data_out->expected() > most ? invalid_cdb(extent.count_at) : good();
+  }
   const volume::ByteRange range = bytes_of(context, extent);
   const std::uint64_t wanted = 2 * range.length;
   if (auto refused = check_data_out(context, wanted)) co_return std::move(*refused);

@@ -44,13 +44,11 @@ std::optional<Response> parse_unmap(const CommandContext& context, ByteSpan list
 Task<Response> unmap(CommandContext& context) {
   const std::uint64_t length = context.u16(7);
   if (length == 0) co_return good();
-  if (length < kUnmapHeader || context.command.data_out->expected() < length) {
-    co_return wanting(illegal_request(asc::kParameterListLengthError), length);
-  }
-  const Result<Buffer> list = co_await context.fetch(length);
-  if (!list.ok()) co_return wanting(response_to(list.error(), Doing::kFetching), length);
+  if (length < kUnmapHeader) co_return illegal_request(asc::kParameterListLengthError);
+  ParameterList list = co_await fetch_parameter_list(context, length);
+  if (list.refused) co_return std::move(*list.refused);
   Extents extents;
-  if (auto refused = parse_unmap(context, list->bytes(), extents)) {
+  if (auto refused = parse_unmap(context, list.bytes(), extents)) {
     co_return wanting(std::move(*refused), length);
   }
   for (const Extent& extent : extents) {
@@ -127,14 +125,11 @@ Task<Response> format_unit(CommandContext& context) {
   std::uint64_t wanted = 0;
   if (context.has_bit(1, kFmtData)) {
     wanted = kHeader;
-    if (context.command.data_out->expected() < wanted) {
-      co_return wanting(illegal_request(asc::kParameterListLengthError), wanted);
-    }
-    const Result<Buffer> list = co_await context.fetch(wanted);
-    if (!list.ok()) co_return wanting(response_to(list.error(), Doing::kFetching), wanted);
+    ParameterList list = co_await fetch_parameter_list(context, wanted);
+    if (list.refused) co_return std::move(*list.refused);
     constexpr std::array<std::uint8_t, kHeader> kAllowed{0, 0x02, 0, 0};
     for (std::size_t i = 0; i < kHeader; ++i) {
-      const auto foreign = std::to_integer<unsigned>(list->bytes()[i]) & ~unsigned{kAllowed[i]};
+      const auto foreign = std::to_integer<unsigned>(list.bytes()[i]) & ~unsigned{kAllowed[i]};
       if (foreign != 0) co_return wanting(invalid_parameter(i), wanted);
     }
   }

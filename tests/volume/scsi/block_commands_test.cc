@@ -141,6 +141,9 @@ TEST(BlockCommandsTest, CompareAndWriteWantsExactlyItsData) {
     }
     const Answer none = co_await l.send(compare_and_write_cdb(0, 0), Bytes(kBlock));
     EXPECT_EQ(told(none), "GOOD");
+    // 256 blocks do not fit the field.
+    const Answer wrapped = co_await l.send(compare_and_write_cdb(0, 0), Bytes(2 * 256 * kBlock));
+    EXPECT_EQ(told(wrapped), "5/24/00 cdb 13");
     const Answer most = co_await l.send(compare_and_write_cdb(0, 255), Bytes(2 * 255 * kBlock));
     EXPECT_EQ(told(most), "GOOD");
   });
