@@ -4,7 +4,8 @@
 //
 // The input is a list of steps. One byte chooses the set-up of the unit; then each step has a byte
 // of flags, and
-//   command   a byte that chooses a row of the opcode table, a byte that chooses how much data there
+//   command   a byte that chooses a row of the opcode table, a byte that chooses how much data
+//   there
 //             is, the 16 bytes of the CDB, and data as far as the input goes
 //   other     task management, the end of a session, the end of waiting
 #include <algorithm>
@@ -61,7 +62,8 @@ class Input {
 Cdb read_cdb(Input& input, std::uint8_t flags, std::uint8_t choice) {
   const Bytes raw = input.bytes(16);
   Cdb cdb(16);
-  std::ranges::transform(raw, cdb.begin(), [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
+  std::ranges::transform(raw, cdb.begin(),
+                         [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
   if ((flags & kRaw) != 0) return cdb;
   const auto rows = opcode_table().rows();
   const Opcode& row = *rows[choice % rows.size()];
@@ -72,9 +74,8 @@ Cdb read_cdb(Input& input, std::uint8_t flags, std::uint8_t choice) {
 }
 
 Bytes read_data(Input& input, std::uint8_t choice) {
-  constexpr std::array<std::size_t, 12> kSizes{0,   4,   8,    12,   16,   24,
-                                               28,  32,  512,  1024, 4096, 8192};
-  Bytes bytes = input.bytes(choice >> 4 << 3);
+  constexpr std::array<std::size_t, 12> kSizes{0, 4, 8, 12, 16, 24, 28, 32, 512, 1024, 4096, 8192};
+  Bytes bytes = input.bytes(std::size_t{choice} >> 4 << 3);
   bytes.resize(kSizes[(choice & 0x0f) % kSizes.size()]);
   return bytes;
 }
@@ -125,8 +126,8 @@ class Run {
     if ((flags & kOrdered) != 0) command.attribute = TaskAttribute::kOrdered;
     if ((flags & kHead) != 0) command.attribute = TaskAttribute::kHeadOfQueue;
     if ((flags & kOtherLun) != 0) command.lun = encode_lun(1);
-    scope_.spawn(engine::keep(lab_.execute(&host(flags), std::move(cdb), command, &step.out),
-                              &step.answer));
+    scope_.spawn(
+        engine::keep(lab_.execute(&host(flags), std::move(cdb), command, &step.out), &step.answer));
   }
 
   Task<void> other(std::uint8_t flags, std::uint8_t choice) {
@@ -187,6 +188,34 @@ void run_input(ByteSpan bytes) {
 
 }  // namespace
 }  // namespace ashlar::scsi
+
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
+
+// Now and then an input is made anew out of whole steps, with the small numbers that units of this
+// size take; libFuzzer changes bytes of it and crosses it with others.
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t most, unsigned seed) {
+  constexpr std::size_t kStep = 3 + 16;
+  ashlar::Random random(seed);
+  if (size > 1 && !random.chance(1, 6)) return LLVMFuzzerMutate(data, size, most);
+  std::size_t at = 0;
+  data[at++] = static_cast<std::uint8_t>(random.below(16));
+  for (std::uint64_t steps = random.between(1, 12); steps > 0 && most - at > 2 * kStep; --steps) {
+    data[at++] = static_cast<std::uint8_t>(random.chance(1, 2) ? 0x10 : random.next());
+    data[at++] = static_cast<std::uint8_t>(random.next());
+    const std::uint64_t prefix = random.chance(1, 2) ? 0 : random.below(4);
+    data[at++] = static_cast<std::uint8_t>(prefix << 4 | random.below(12));
+    for (int i = 0; i < 16; ++i) {
+      data[at++] = static_cast<std::uint8_t>(random.chance(1, 3)   ? random.below(9)
+                                             : random.chance(1, 8) ? random.next()
+                                                                   : 0);
+    }
+    for (std::uint64_t i = 0; i < prefix * 8 && at < most; ++i) {
+      data[at++] = static_cast<std::uint8_t>(random.chance(1, 2) ? random.below(33) : 0);
+    }
+  }
+  return at;
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   // A failed expectation is a crash, which libFuzzer keeps the input of.
