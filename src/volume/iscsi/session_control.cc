@@ -257,8 +257,15 @@ Task<void> Session::manage(TaskManagementRequestPdu request, std::uint32_t manag
 Task<TaskFunctionResponse> Session::perform_management(TaskManagementRequestPdu request,
                                                        std::uint32_t management) {
   const auto function = static_cast<scsi::TaskManagementFunction>(request.flags & kFunctionMask);
+  using Function = scsi::TaskManagementFunction;
+  if (function == Function::kTaskReassign) {
+    co_return TaskFunctionResponse::kReassignmentNotSupported;
+  }
+  if (function < Function::kAbortTask || function > Function::kTaskReassign) {
+    co_return TaskFunctionResponse::kNotSupported;
+  }
   bool is_with_device = true;
-  if (function == scsi::TaskManagementFunction::kAbortTask) {
+  if (function == Function::kAbortTask) {
     const ScsiTask* task = find(request.referenced_task_tag);
     if (task == nullptr || task->concern != management ||
         task->state == ScsiTask::State::kAnswering) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "common/log/log.h"
 #include "common/runtime/task_scope.h"
 #include "tests/support/expect.h"
 #include "tests/support/runtime_harness.h"
@@ -75,6 +76,11 @@ class TargetLab {
 
 class TargetTest : public test::RuntimeTest {
  protected:
+  // A line for every login and logout is more than a reader wants.
+  void SetUp() override {
+    set_log_level(LogLevel::kError);
+    RuntimeTest::SetUp();
+  }
   // `body(TargetLab&, arguments…)`.
   template <class Body, class... Args>
   void serve(Body body, Args... args) {
