@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
 
 #include "ashlar/v1/server.grpc.pb.h"
@@ -21,6 +22,11 @@ constexpr int kMostThreads = 32;
 constexpr int kMostPollers = 4;
 constexpr int kLargestRequest = 1 << 20;
 constexpr std::uint32_t kLargestPage = 1000;
+
+// What gRPC has to say is for us; what an operator needs to know we say ourselves.
+void log_of_grpc(gpr_log_func_args* said) {
+  ASHLAR_LOG_DEBUG("gRPC: {}", said->message);
+}
 
 grpc::Status to_status(const Error& error) {
   // The codes are gRPC's own numbers.
@@ -366,6 +372,7 @@ AdminServer::~AdminServer() {
 Result<std::unique_ptr<AdminServer>> AdminServer::start(const Endpoint& listen,
                                                         VolumeServer& server, ServerUuid uuid,
                                                         std::string version) {
+  gpr_set_log_function(&log_of_grpc);
   auto impl = std::make_unique<Impl>(server, uuid, std::move(version));
   grpc::ServerBuilder builder;
   grpc::ResourceQuota quota("admin");

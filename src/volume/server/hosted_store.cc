@@ -5,7 +5,7 @@
 
 #include "common/base/units.h"
 #include "common/log/log.h"
-#include "common/runtime/timeout.h"
+#include "volume/server/afterlife.h"
 
 namespace ashlar::server {
 namespace {
@@ -34,8 +34,11 @@ Task<Result<std::unique_ptr<HostedStore>>> HostedStore::open(HostContext& contex
   } else if (formatted.error().code() != ErrorCode::kAlreadyExists) {
     co_return formatted.error().with_context("store " + options.directory);
   }
+  const std::function<Task<Result<std::unique_ptr<engine::Store>>>()> open_store = [&] {
+    return engine::Store::open(context.runtime, context.pool, options, registry);
+  };
   Result<std::unique_ptr<engine::Store>> store =
-      co_await engine::Store::open(context.runtime, context.pool, options, registry);
+      co_await outlast(context.runtime.clock, ErrorCode::kFailedPrecondition, open_store);
   if (!store.ok()) co_return store.error().with_context("store " + options.directory);
   std::unique_ptr<HostedStore> hosted(
       new HostedStore(context, std::move(options), std::move(*store)));

@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t kThreads = 2;
 constexpr std::size_t kLargestRequest = 64 << 10;
 constexpr time_t kPatienceSeconds = 5;
+constexpr int kStartPatienceMilliseconds = 10'000;
 
 std::string host_of(const Endpoint& endpoint) {
   std::array<char, INET6_ADDRSTRLEN> text{};
@@ -83,7 +84,13 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const Endpoint& listen, An
     if (!raw->http.listen_after_bind()) ASHLAR_LOG_ERROR("http: the server has ended by itself");
   });
   // stop() would be lost on a thread that has not come so far yet.
-  while (!http.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  for (int wait = 0; !http.is_running(); ++wait) {
+    if (wait == kStartPatienceMilliseconds) {
+      impl->thread.join();
+      return Error::unavailable("http.listen: the server at {} has ended at once", listen);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
 

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/config/config_load.h"
@@ -82,6 +83,14 @@ void end_after(Duration limit) {
   }).detach();
 }
 
+// Connections and layers are files; the usual soft limit of 1024 is for programs that use select().
+void raise_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int fail(const Error& error) {
   ASHLAR_LOG_ERROR("{}", error.message());
   flush_logs();
@@ -106,6 +115,7 @@ int serve(const ServerConfig& config, const std::string& version) {
   StopSignal stop_signal;
   // A write to a peer that has gone is an error, not the end.
   (void)std::signal(SIGPIPE, SIG_IGN);
+  raise_file_limit();
   const Result<DataDirectory> data = DataDirectory::open(config.data_dir);
   if (!data.ok()) return fail(data.error());
   ASHLAR_LOG_INFO("ashlar-volume {}, server {}", version, data->server());

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "common/log/log.h"
+#include "volume/server/afterlife.h"
 
 namespace ashlar::server {
 namespace {
@@ -39,6 +40,10 @@ engine::StoreOptions store_options(const ServerConfig& config, const ServerUuid&
   options.map_memory = config.map_memory;
   options.space_reserve = config.space_reserve;
   return options;
+}
+
+Task<Result<std::unique_ptr<Listener>>> bind(Network& network, Endpoint at) {
+  co_return network.listen(at);
 }
 
 }  // namespace
@@ -109,8 +114,11 @@ void ServerReactor::join() {
 Task<Result<std::vector<iscsi::Portal>>> ServerReactor::listen(const ServerConfig& config) {
   std::vector<iscsi::Portal> portals;
   for (std::size_t i = 0; i < config.iscsi_listen.size(); ++i) {
+    const std::function<Task<Result<std::unique_ptr<Listener>>>()> attempt = [&] {
+      return bind(reactor_->runtime().network, config.iscsi_listen[i]);
+    };
     Result<std::unique_ptr<Listener>> listener =
-        reactor_->runtime().network.listen(config.iscsi_listen[i]);
+        co_await outlast(*reactor_, ErrorCode::kAlreadyExists, attempt);
     if (!listener.ok()) co_return listener.error().with_context("iscsi.listen");
     const Endpoint at = (*listener)->endpoint();
     // A portal group each: the connections of a session all come through one portal.

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -41,11 +42,12 @@ def run(*command, **options):
 class Server:
     """One ashlar-volume in a directory of its own; its ports stay over restarts."""
 
-    def __init__(self, directory, stores=("store",), portals=1, flags=(), wrapper=()):
+    def __init__(self, directory, stores=("store",), portals=1, log_size="64Mi", flags=(), wrapper=()):
         self.dir = pathlib.Path(directory)
         self.dir.mkdir(exist_ok=True)
         self.stores = [str(self.dir / store) for store in stores]
         self.admin, self.http, *self.iscsi = (f"127.0.0.1:{port}" for port in free_ports(2 + portals))
+        self.log_size = log_size
         self.flags = list(flags)
         self.wrapper = list(wrapper)
         self.log = self.dir / "log"
@@ -53,7 +55,7 @@ class Server:
 
     def command(self, *flags):
         return [*self.wrapper, VOLUME, "--standalone", "--data-dir", str(self.dir / "data"),
-                "--stores", ",".join(self.stores), "--store-log-size", "64Mi",
+                "--stores", ",".join(self.stores), "--store-log-size", self.log_size,
                 "--iscsi-listen", ",".join(self.iscsi), "--admin-listen", self.admin,
                 "--http-listen", self.http, *self.flags, *flags]
 
@@ -456,6 +458,71 @@ class RestartTest(ServerCase):
         self.assertEqual(state.read_bytes(), damaged)
 
 
+    def test_kills_in_the_midst_of_changes_leave_each_done_or_not_done(self):
+        seed = int.from_bytes(os.urandom(4), "little")
+        print(f"seed {seed}", flush=True)
+        chance = random.Random(seed)
+        server = self.server().start()
+        image, digest = self.image(mib=1)
+        server.ask("volume", "create", "base", "--size", "1Mi")
+        server.write("base", image)
+        server.ask("snapshot", "create", "base", "s")
+        settled = {}  # of a name: whether it must be there, or None when a call was cut off
+        for _ in range(8):
+            calls = []
+            for number in range(6):
+                name = f"v{number}"
+                kind = chance.choice(("create", "clone", "delete"))
+                words = {"create": ("create", name, "--size", "1Mi"), "delete": ("delete", name, "--if-exists"),
+                         "clone": ("clone", "base", name, "--snapshot", "s")}[kind]
+                calls.append((name, kind, subprocess.Popen(
+                    [ASHLAR, "--server", server.admin, "volume", *words], stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL)))
+            time.sleep(chance.uniform(0, 0.25))
+            server.kill()
+            for name, kind, call in calls:
+                code = call.wait(timeout=60)
+                if code == 0:
+                    settled[name] = kind != "delete"
+                elif code != 4:  # there already, of another kind: nothing was changed
+                    settled[name] = None
+            server.start()
+            names = server.names()
+            for name, is_there in settled.items():
+                if is_there is None:
+                    settled[name] = name in names
+                self.assertEqual(name in names, settled[name], f"{name} after seed {seed}")
+            self.assertEqual(server.ask("server", "status")["stores"][0]["unreadable"], [])
+            for volume in server.ask("volume", "list"):
+                if volume["origin_volume_uuid"]:
+                    self.assertEqual(server.sum(volume["name"]), digest, f"{volume['name']} after seed {seed}")
+        # What was not finished keeps no place: with everything deleted no layer is left.
+        for name in server.names():
+            server.ashlar("volume", "delete", name)
+        self.assertEqual(server.stop()[0], 0)
+        self.assertEqual(os.listdir(pathlib.Path(server.stores[0]) / "layers"), [])
+
+    def test_changes_by_many_at_once_come_one_after_the_other(self):
+        with self.server(stores=("one", "two")) as server:
+            def at_once(*calls):
+                running = [subprocess.Popen([ASHLAR, "--server", server.admin, *call], stdout=subprocess.DEVNULL,
+                                            stderr=subprocess.DEVNULL) for call in calls]
+                return [one.wait(timeout=60) for one in running]
+
+            same = ("volume", "create", "a", "--size", "1Mi")
+            other = ("volume", "create", "a", "--size", "2Mi")
+            codes = at_once(*[same, other] * 8)
+            self.assertEqual(sorted(codes), [0] * 8 + [4] * 8)
+            self.assertEqual(at_once(*[("snapshot", "create", "a", "s")] * 8), [0] * 8)
+            self.assertEqual(len(server.ask("snapshot", "list", "a")), 1)
+            clones = at_once(*[("volume", "clone", "a", f"c{n}") for n in range(8)],
+                             *[("volume", "resize", "a", "--size", "4Mi")] * 4)
+            self.assertEqual(clones, [0] * 12)
+            deletes = at_once(*[("volume", "delete", "a")] * 8)
+            self.assertEqual(sorted(deletes), [0] + [3] * 7)
+            self.assertEqual(server.names(), [f"c{n}" for n in range(8)])
+
+
 class StopTest(ServerCase):
     def test_sigterm_without_load(self):
         with self.server() as server:
@@ -476,6 +543,21 @@ class StopTest(ServerCase):
         self.assertLess(seconds, 5)
         server.start()
         self.assertEqual(server.sum("a"), digest)
+
+    def test_sigterm_under_writes_with_much_to_flush(self):
+        server = self.server(log_size="512Mi").start()
+        server.ask("volume", "create", "a", "--size", "256Mi")
+        writer = subprocess.Popen(["qemu-img", "bench", "-w", "-f", "raw", "-t", "none", "-c", "1000000", "-d", "16",
+                                   "-s", "64k", server.url("a")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            time.sleep(2)
+            self.assertIsNone(writer.poll())
+            code, seconds = server.stop()
+        finally:
+            writer.kill()
+            writer.wait()
+        self.assertEqual(code, 0)
+        self.assertLess(seconds, 5)
 
     def test_sigterm_with_a_call_and_a_half_open_connection(self):
         server = self.server().start()
