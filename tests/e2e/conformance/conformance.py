@@ -42,7 +42,8 @@ class Worker:
     """One target of its own, on which it runs one test after the other."""
 
     def __init__(self, kind, setup, directory, timeout):
-        self.kind, self.setup, self.directory, self.timeout = kind, setup, directory, timeout
+        self.kind, self.setup, self.directory = kind, setup, directory
+        self.timeout = max(timeout, setup.timeout)
         self.target = None
 
     def run(self, test):

@@ -19,19 +19,23 @@ class Setup:
     unit: Unit
     digest: bool = False
     tests: str = ""  # a regular expression; empty: all. --all-tests runs all of them everywhere.
+    timeout: float = 0.0  # seconds for one test, where they need more than --timeout
 
 
 # Data in both directions, several connections, resets: what a login that went subtly wrong would break.
 AFTER_LOGIN = (r"^(TestUnitReady|Inquiry|Read10|Write10|MultipathIO|iSCSIcmdsn|iSCSIdatasn|iSCSITMF)\.|"
                r"Reserve6\.(Logout|2Initiators)")
-REMOVABLE = r"^(NoMedia|PreventAllow|StartStopUnit|TestUnitReady|Sanitize|ModeSense6|Inquiry)\."
+NOT_LONG = r"^(?!Sanitize\.Reset$)"
+REMOVABLE = r"^(NoMedia|PreventAllow|StartStopUnit|TestUnitReady|ModeSense6|Inquiry)\.|^Sanitize\.(?!Reset$)"
 READ_ONLY = (r"^(ReadOnly|Read\d+|ReadCapacity\d+|Inquiry|ModeSense6|Prefetch\d+|TestUnitReady|"
              r"GetLBAStatus|ReportSupportedOpcodes)\.|Sanitize\.Readonly|Mandatory")
 
 SETUPS = [
-    Setup("thin", "thin, writable, 512-byte blocks on 4096", Unit()),
+    Setup("thin", "thin, writable, 512-byte blocks on 4096", Unit(), tests=NOT_LONG),
     Setup("thin-digest", "the same with header digests", Unit(), digest=True,
           tests=AFTER_LOGIN + r"|^(iSCSIResiduals|CompareAndWrite|ExtendedCopy|Unmap|WriteSame10)\."),
+    # Sanitize.Reset wants to see the operation for five seconds, and then sleeps for a minute.
+    Setup("sanitize", "so large that to overwrite it takes its time", Unit(size="1G"), tests=r"^Sanitize\.", timeout=120),
     Setup("removable", "a removable medium", Unit(removable=True), tests=REMOVABLE),
     Setup("removable-digest", "the same with header digests", Unit(removable=True), digest=True, tests=REMOVABLE),
     Setup("read-only", "write protected", Unit(read_only=True), tests=READ_ONLY),
@@ -43,11 +47,11 @@ SETUPS = [
     Setup("chap-0b", "mutual CHAP, names that begin like base64",
           Unit(chap=("0bQUJD", "0b123456789abc"), mutual=("0bunit", "0bABCDEFGHIJKL")), digest=True,
           tests=AFTER_LOGIN),
-    Setup("blocks-4096", "4096-byte blocks", Unit(block_size=4096)),
+    Setup("blocks-4096", "4096-byte blocks", Unit(block_size=4096), tests=NOT_LONG),
     Setup("blocks-4096-digest", "the same with header digests", Unit(block_size=4096), digest=True,
           tests=r"^(iSCSIResiduals|Read16|Write16|CompareAndWrite|MultipathIO)\."),
     Setup("buffered", "acknowledged from the log's file, write cache on", Unit(ack_policy="buffered"),
-          tests=r"^(Write|Unmap|CompareAndWrite|OrWrite|Sanitize|ModeSense6|Verify|MultipathIO|ExtendedCopy)"),
+          tests=r"^(Write|Unmap|CompareAndWrite|OrWrite|ModeSense6|Verify|MultipathIO|ExtendedCopy)|^Sanitize\.(?!Reset$)"),
 ]
 
 

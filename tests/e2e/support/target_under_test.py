@@ -260,6 +260,7 @@ standalone: true
 iscsi:
   listen:{listen}
   iqn_prefix: "iqn.2026-01.example:"
+  ping_timeout: 90s  # a test of the suite sleeps for a minute, and answers nobody meanwhile
 admin:
   listen: {self.admin}
 http:
