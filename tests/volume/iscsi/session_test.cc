@@ -102,6 +102,7 @@ TEST_P(SessionTest, CommandsBeyondTheWindowAreIgnored) {
     for (int i = 0; i < 6; ++i) CO_ASSERT_OK(co_await host.send(host.test_unit_ready()));
     co_await test::poll_until(
         lab.runtime.clock, [&] { return lab.metric("ashlar_iscsi_ignored_commands_total") == 2; });
+    co_await test::poll_until(lab.runtime.clock, [&] { return lab.device->seen.size() >= 4; });
     EXPECT_EQ(lab.device->seen.size(), 4u);
     // With nothing to spare the window is closed.
     NopOutPdu now = host.nop_out();
@@ -168,6 +169,7 @@ TEST_P(SessionTest, ImmediateCommandsPassAClosedWindowAndAreBounded) {
     CO_ASSERT_TRUE(refused.opcode() == Opcode::kReject);
     EXPECT_EQ(refused.as<RejectPdu>().reason,
               static_cast<std::uint8_t>(RejectReason::kTooManyImmediateCommands));
+    co_await test::poll_until(lab.runtime.clock, [&] { return lab.device->seen.size() >= 17; });
     EXPECT_EQ(lab.device->seen.size(), 17u);
     lab.device->go.set();
     for (int i = 0; i < 17; ++i) {
@@ -193,10 +195,10 @@ TEST_P(SessionTest, ATaskTagInUseIsRejected) {
     EXPECT_EQ(refused.as<RejectPdu>().initiator_task_tag, kReservedTag);
     EXPECT_EQ(refused.data.size(), kHeaderSize);
     EXPECT_EQ(std::memcmp(refused.data.data(), &second, kHeaderSize), 0) << "the bad header";
-    EXPECT_EQ(lab.device->seen.size(), 1u);
     lab.device->go.set();
     CO_ASSERT_OK_ASSIGN(const ReplyPdu reply, co_await host.receive());
     EXPECT_EQ(reply.opcode(), Opcode::kScsiResponse);
+    EXPECT_EQ(lab.device->seen.size(), 1u);
     EXPECT_EQ(host.exp_cmd_sn, 3u) << "its number is used up";
   });
 }
