@@ -46,6 +46,11 @@ std::optional<Response> LogicalUnit::refuse(Nexus& nexus, const Command& command
     return invalid_cdb(foreign->byte, foreign->bit);
   }
   if (row->has(kNeedsMedium)) {
+    // The gate; what reads or writes the volume asks it again, at that moment.
+    const Result<> served = volume_.may_serve();
+    if (!served.ok()) {
+      return response_to(served.error(), row->has(kWrites) ? Doing::kWriting : Doing::kReading);
+    }
     if (const std::optional<Sense> sense = medium_.refusal()) return check_condition(*sense);
   }
   if (row->has(kWrites)) {

@@ -84,7 +84,7 @@ class LogicalUnit final : public volume::VolumeObserver {
   bool is_leaving() const { return is_leaving_; }
 
   // What stops this command before its handler, in SAM's order: unit attention, opcode, sanitize,
-  // reservation, port group, fields, medium, write protection. `row` may be null.
+  // reservation, port group, fields, gate, medium, write protection. `row` may be null.
   std::optional<Response> refuse(Nexus& nexus, const Command& command, const Opcode* row,
                                  bool knows_code);
 
