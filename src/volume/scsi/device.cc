@@ -85,6 +85,7 @@ LogicalUnit* Device::find(std::uint16_t lun) {
 
 std::vector<std::uint16_t> Device::luns() const {
   std::vector<std::uint16_t> all;
+  all.reserve(units_.size());
   for (const auto& [lun, unit] : units_) all.push_back(lun);
   return all;
 }
@@ -105,6 +106,7 @@ std::vector<TargetPort> Device::ports(const NexusName& name) const {
 
 std::vector<NexusName> Device::nexuses() const {
   std::vector<NexusName> all;
+  all.reserve(nexuses_.size());
   for (const auto& [name, memory] : nexuses_) all.push_back(name);
   return all;
 }
