@@ -97,7 +97,8 @@ Slot::Slot(Session& of, std::uint32_t bytes)
 Result<> Worker::open(int first_session, int sessions, int depth) {
   if (load_.limit != 0) limit_ = load_.limit / static_cast<std::uint64_t>(load_.threads);
   for (int i = 0; i < sessions; ++i) {
-    const auto number = static_cast<std::uint64_t>(first_session + i);
+    const std::uint64_t number =
+        static_cast<std::uint64_t>(first_session) + static_cast<std::uint64_t>(i);
     auto session = std::make_unique<Session>();
     session->worker = this;
     ASHLAR_TRY_ASSIGN(
@@ -238,6 +239,7 @@ Result<IscsiLoadResult> run_iscsi_load(const IscsiLoad& load, IscsiLoadHooks hoo
   const std::uint64_t measure_from = began + static_cast<std::uint64_t>(load.warm_up.count());
   const std::uint64_t end = measure_from + static_cast<std::uint64_t>(load.duration.count());
   std::vector<std::jthread> threads;
+  threads.reserve(workers.size());
   for (const auto& worker : workers) {
     threads.emplace_back([&, measuring = worker.get()] {
       measuring->run(measure_from, end);

@@ -35,6 +35,7 @@ pid_t start(const std::vector<std::string>& command, const std::string& director
     whole.insert(whole.begin(), "env");
   }
   std::vector<char*> arguments;
+  arguments.reserve(whole.size() + 1);
   for (std::string& word : whole) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   const pid_t pid = ::fork();

@@ -29,7 +29,9 @@ class Tgt : public BenchTarget {
  public:
   Tgt(const std::string& directory, TgtCache cache) : directory_(directory), port_(free_port()) {
     std::filesystem::create_directories(directory);
-    std::ofstream(directory + "/disk.img");
+    {
+      const std::ofstream made(directory + "/disk.img");
+    }
     std::filesystem::resize_file(directory + "/disk.img", kUnitBytes);
     process_.emplace(std::vector<std::string>{"tgtd", "-f", "--iscsi",
                                               fmt::format("portal=127.0.0.1:{}", port_)},
