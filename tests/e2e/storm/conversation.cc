@@ -164,16 +164,20 @@ bool Conversation::log_in() {
       fmt::format("InitiatorName=iqn.2026-01.example:storm-{}", random_.below(6)),
       is_discovery_ ? "SessionType=Discovery" : "SessionType=Normal"};
   if (!is_discovery_) names.push_back("TargetName=" + target_.iqn);
-  constexpr std::array kLengths{"512", "4096", "8192", "65536", "262144", "16777215"};
+  constexpr std::array<std::uint32_t, 6> kLengths{512, 4096, 8192, 65536, 262144, 16777215};
   const auto length = [&] { return kLengths[random_.below(kLengths.size())]; };
+  immediate_data_ = random_.chance(2, 3);
+  initial_r2t_ = random_.chance(1, 2);
+  const std::uint32_t most_burst = length();
+  first_burst_ = std::min(length(), most_burst);
   const std::vector<std::string> operational{
       offered_.header ? "HeaderDigest=CRC32C" : "HeaderDigest=None",
       offered_.data ? "DataDigest=CRC32C" : "DataDigest=None",
-      random_.chance(1, 2) ? "InitialR2T=Yes" : "InitialR2T=No",
-      random_.chance(1, 2) ? "ImmediateData=Yes" : "ImmediateData=No",
+      initial_r2t_ ? "InitialR2T=Yes" : "InitialR2T=No",
+      immediate_data_ ? "ImmediateData=Yes" : "ImmediateData=No",
       fmt::format("MaxRecvDataSegmentLength={}", length()),
-      fmt::format("MaxBurstLength={}", length()),
-      fmt::format("FirstBurstLength={}", length()),
+      fmt::format("MaxBurstLength={}", most_burst),
+      fmt::format("FirstBurstLength={}", first_burst_),
       fmt::format("MaxOutstandingR2T={}", random_.between(1, 8)),
       "DefaultTime2Wait=0",
       "DefaultTime2Retain=0",
@@ -257,14 +261,34 @@ Pdu Conversation::scsi_command() {
   if (cdb.direction == 1) pdu.header[1] |= 0x40;
   if (cdb.direction == 2) {
     pdu.header[1] |= 0x20;
-    if (random_.chance(1, 2)) {
-      pdu.data.resize(std::min<std::size_t>(transfer, 8192));
+    const std::uint32_t most = std::min({transfer, first_burst_, std::uint32_t{16} << 10});
+    if (immediate_data_ && random_.chance(2, 3)) {
+      pdu.data.resize(random_.chance(1, 4) ? random_.between(0, most) : most);
       random_.fill(std::as_writable_bytes(std::span(pdu.data)));
     }
-    if (random_.chance(1, 6)) pdu.header[1] &= 0x7f;  // unsolicited data is announced
+    if (!initial_r2t_ && pdu.data.size() < most && random_.chance(1, 3)) {
+      pdu.header[1] &= 0x7f;  // unsolicited data follows
+      unsolicited_ = {.offset = static_cast<std::uint32_t>(pdu.data.size()), .end = most};
+    }
     if (writes_.size() > 64) writes_.erase(writes_.begin());
     writes_[tag_] = transfer;
   }
+  return pdu;
+}
+
+// Of the write that was said last.
+Pdu Conversation::unsolicited_data() {
+  Pdu pdu;
+  pdu.header[0] = kDataOut;
+  pdu.header[1] = 0x80;
+  pdu.header[9] = static_cast<std::uint8_t>(target_.lun);
+  pdu.set32(16, tag_ - 1);
+  pdu.set32(20, 0xffffffff);
+  pdu.set32(28, expected_status_);
+  pdu.set32(40, unsolicited_.offset);
+  pdu.data.resize(unsolicited_.end - unsolicited_.offset);
+  pdu.set_lengths();
+  unsolicited_ = {};
   return pdu;
 }
 
@@ -280,51 +304,59 @@ Pdu Conversation::data_out_for(const std::uint8_t* ready) {
   return pdu;
 }
 
+// What may be said at any time, or, at the rate of the conversation, what may not.
 Pdu Conversation::next_request() {
   Pdu pdu;
-  const std::uint64_t drawn = random_.below(100);
   bool takes_number = true;
-  if (drawn < 62) {
+  if (random_.below(1000) < wrong_per_thousand_) {
+    takes_number = false;
+    switch (random_.below(6)) {
+      case 0:
+      case 1:  // data that nobody asked for
+        pdu.header[0] = kDataOut;
+        pdu.header[1] = random_.chance(1, 2) ? 0x80 : 0;
+        pdu.set32(
+            20, random_.chance(1, 2) ? 0xffffffff : static_cast<std::uint32_t>(random_.below(64)));
+        pdu.set32(36, static_cast<std::uint32_t>(random_.below(4)));
+        pdu.set32(40, static_cast<std::uint32_t>(random_.below(16)) * 512);
+        pdu.data.resize(random_.below(4096));
+        break;
+      case 2:
+        pdu.header[0] = kSnack;
+        pdu.header[1] = static_cast<std::uint8_t>(0x80 | random_.below(4));
+        break;
+      case 3:
+        pdu = login_request(static_cast<int>(random_.below(4)), static_cast<int>(random_.below(4)),
+                            {"TargetName=" + target_.iqn});
+        break;
+      case 4:
+        pdu.header[0] = kLogout;
+        pdu.header[1] = static_cast<std::uint8_t>(0x80 | random_.below(3));
+        takes_number = true;
+        break;
+      default:  // an opcode that nobody has
+        pdu.header[0] = static_cast<std::uint8_t>(random_.between(0x07, 0x1f));
+        break;
+    }
+  } else if (const std::uint64_t drawn = random_.below(100); is_discovery_ || drawn >= 95) {
+    pdu.header[0] = kText;
+    pdu.header[1] = 0x80;
+    pdu.set32(20, 0xffffffff);
+    pdu.data = text_of({is_discovery_ ? "SendTargets=All" : "SendTargets="});
+  } else if (drawn < 80) {
     pdu = scsi_command();
-  } else if (drawn < 72) {
+  } else if (drawn < 90) {
     pdu.header[0] = kNopOut;
     pdu.header[1] = 0x80;
     pdu.set32(20, 0xffffffff);
     pdu.data.resize(random_.below(200), 'n');
-  } else if (drawn < 80) {
+  } else {
+    // Abort task, abort task set, clear task set; seldom a reset of the unit, more seldom of all.
     pdu.header[0] = kTaskManagement;
-    pdu.header[1] =
-        static_cast<std::uint8_t>(0x80 | random_.between(1, random_.chance(1, 6) ? 8 : 3));
+    const std::uint64_t most = random_.chance(1, 40) ? 8 : random_.chance(1, 8) ? 5 : 4;
+    pdu.header[1] = static_cast<std::uint8_t>(0x80 | random_.between(1, most));
     pdu.set32(20, tag_ - static_cast<std::uint32_t>(random_.below(8)));  // the task it means
     pdu.set32(32, command_number_ - static_cast<std::uint32_t>(random_.below(8)));
-  } else if (drawn < 87) {
-    pdu.header[0] = kText;
-    pdu.header[1] = random_.chance(1, 5) ? 0x40 : 0x80;
-    pdu.set32(20, 0xffffffff);
-    pdu.data = text_of({random_.chance(1, 2) ? "SendTargets=All" : "SendTargets="});
-  } else if (drawn < 94) {
-    pdu.header[0] = kDataOut;
-    pdu.header[1] = random_.chance(1, 2) ? 0x80 : 0;
-    pdu.set32(20,
-              random_.chance(1, 2) ? 0xffffffff : static_cast<std::uint32_t>(random_.below(64)));
-    pdu.set32(36, static_cast<std::uint32_t>(random_.below(4)));
-    pdu.set32(40, static_cast<std::uint32_t>(random_.below(16)) * 512);
-    pdu.data.resize(random_.below(4096));
-    takes_number = false;
-  } else if (drawn < 96) {
-    pdu.header[0] = kSnack;
-    pdu.header[1] = static_cast<std::uint8_t>(0x80 | random_.below(4));
-    takes_number = false;
-  } else if (drawn < 97) {
-    pdu.header[0] = kLogout;
-    pdu.header[1] = static_cast<std::uint8_t>(0x80 | random_.below(3));
-  } else if (drawn < 98) {
-    pdu = login_request(static_cast<int>(random_.below(4)), static_cast<int>(random_.below(4)),
-                        {"TargetName=" + target_.iqn});
-    takes_number = false;
-  } else {  // an opcode that nobody has
-    pdu.header[0] = static_cast<std::uint8_t>(random_.between(0x07, 0x1f));
-    takes_number = false;
   }
   const std::uint8_t opcode = pdu.header[0] & 0x3f;
   if (opcode != kLogin) {
@@ -350,14 +382,17 @@ Pdu Conversation::next_request() {
 
 void Conversation::full_feature() {
   for (std::uint64_t bursts = random_.between(1, 60); bursts > 0; --bursts) {
-    for (std::uint64_t i = random_.between(1, 32); i > 0 && out_.size() < kMostBuffered; --i) {
+    for (std::uint64_t i = random_.between(1, random_.chance(1, 6) ? 64 : 12);
+         i > 0 && out_.size() < kMostBuffered; --i) {
       const auto ahead = static_cast<std::int32_t>(command_number_ - most_command_number_);
       if (ahead > 0 && !random_.chance(1, 50)) break;  // the window is closed
       say(next_request());
+      if (unsolicited_.end > unsolicited_.offset) say(unsolicited_data());
     }
     if (!flush()) return;
+    // As a rule it waits for an answer; sometimes it does not read for a while.
     const auto ahead = static_cast<std::int32_t>(command_number_ - most_command_number_);
-    if (!listen(ahead > 0 ? 50 : 0)) return;
+    if (!listen(ahead > 0 ? 50 : random_.chance(1, 6) ? 0 : 5)) return;
     if (!flush()) return;  // the answers to R2T
   }
 }

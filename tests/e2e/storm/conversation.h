@@ -50,6 +50,7 @@ class Conversation {
   Pdu login_request(int stage, int next_stage, const std::vector<std::string>& pairs);
   Pdu scsi_command();
   Pdu data_out_for(const std::uint8_t* ready_to_transfer);
+  Pdu unsolicited_data();
   void say(Pdu pdu);  // maybe wrong
   bool flush();
   // Reads what has come, waiting at most so long for the first byte. False: the connection is over.
@@ -65,6 +66,13 @@ class Conversation {
   std::vector<std::uint8_t> in_;
   Digests digests_;  // in force
   Digests offered_;
+  bool immediate_data_ = false;  // as we offered; the target may only want less
+  bool initial_r2t_ = true;
+  std::uint32_t first_burst_ = 0;
+  struct Range {
+    std::uint32_t offset = 0;
+    std::uint32_t end = 0;
+  } unsolicited_;  // still to be sent for the last command
   bool is_discovery_ = false;
   bool is_full_feature_ = false;
   bool login_answered_ = false;
