@@ -36,7 +36,8 @@ void ScsiTask::reset() {
 // --- data from the initiator ---
 
 std::uint32_t ScsiTask::size_of_buffer() const {
-  if (is_fetching_ && wanted_ > plan.received()) return wanted_;
+  // What follows unasked may be more than the command wants.
+  if (is_fetching_ && wanted_ > plan.received()) return std::max(wanted_, plan.sequence_end());
   // Unsolicited data: as much as may come, or all at once if there is room.
   const std::uint32_t all = plan.expected();
   if (charged >= all || session_.budget().has_room(all - charged)) return all;
