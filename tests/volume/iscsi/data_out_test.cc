@@ -359,6 +359,32 @@ TEST_P(DataOutTest, AnAnswerWaitsForTheUnsolicitedDataThatWasAnnounced) {
   });
 }
 
+TEST_P(DataOutTest, UnsolicitedDataMayBeMoreThanTheCommandWants) {
+  serve([](TargetLab& lab) -> Task<void> {
+    CO_ASSERT_OK_ASSIGN(TestInitiator host, co_await lab.log_in("InitialR2T=No;"));
+    for (const std::uint32_t piece : {8192u, 4096u}) {
+      ScsiCommandPdu write = host.write_command(0, 2);
+      write.expected_length = 8192;
+      write.flags = static_cast<std::uint8_t>(write.flags & ~kFinal);
+      CO_ASSERT_OK(co_await host.send(write));
+      co_await test::poll_until(lab.runtime.clock, [&] { return lab.device->running() == 1; });
+      const std::vector<std::byte> data = pattern(8192, piece);
+      std::uint32_t number = 0;
+      for (std::uint32_t at = 0; at < 8192; at += piece) {
+        const auto from = data.begin() + at;
+        CO_ASSERT_OK(co_await host.send(
+            data_out(write.initiator_task_tag, kReservedTag, number++, at, at + piece == 8192),
+            std::vector<std::byte>(from, from + piece)));
+      }
+      CO_ASSERT_OK_ASSIGN(const ReplyPdu reply, co_await host.receive());
+      CO_ASSERT_TRUE(reply.opcode() == Opcode::kScsiResponse);
+      EXPECT_EQ(reply.as<ScsiResponsePdu>().status, 0);
+      EXPECT_EQ(reply.as<ScsiResponsePdu>().residual, 8192u - 1024u);
+      EXPECT_TRUE(std::equal(data.begin(), data.begin() + 1024, lab.device->memory.begin()));
+    }
+  });
+}
+
 // Back-pressure: with little memory for payload everything is slower, and nothing fails.
 TEST_P(DataOutTest, WithLittleMemoryWritesTakeTurns) {
   TargetServerOptions options;
