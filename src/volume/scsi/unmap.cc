@@ -20,6 +20,17 @@ constexpr std::size_t kUnmapDescriptor = 16;
 
 using Extents = absl::InlinedVector<Extent, 16>;
 
+// Descriptors that continue each other are one extent: a host that names every block by itself
+// (and one of 512 bytes has to be read and written) does not wait for each of them.
+void append(Extents& extents, const Extent& extent) {
+  if (extent.empty()) return;
+  if (!extents.empty() && extents.back().lba + extents.back().count == extent.lba) {
+    extents.back().count += extent.count;
+  } else {
+    extents.push_back(extent);
+  }
+}
+
 // What the parameter list asks for, all of it checked before anything is done.
 std::optional<Response> parse_unmap(const CommandContext& context, ByteSpan list,
                                     Extents& extents) {
@@ -36,7 +47,7 @@ std::optional<Response> parse_unmap(const CommandContext& context, ByteSpan list
     if (auto refused = check_extent(context, extent, UINT64_MAX)) return refused;
     blocks += extent.count;
     if (blocks > BlockLimits::kMostUnmapBlocks) return invalid_parameter(at + 8);
-    if (!extent.empty()) extents.push_back(extent);
+    append(extents, extent);
   }
   return std::nullopt;
 }

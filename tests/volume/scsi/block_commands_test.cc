@@ -237,6 +237,28 @@ TEST(BlockCommandsTest, UnmapTakesItsListWholeOrNotAtAll) {
   });
 }
 
+TEST(BlockCommandsTest, UnmapDescriptorsThatContinueEachOtherAreOneChange) {
+  BlockLab lab;
+  lab.run([](BlockLab& l) -> Task<void> {
+    const Bytes bytes = pattern(256 * kBlock, 1);
+    (void)co_await l.send(cdb16(0x8a, 0, 256), bytes);
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> each;
+    for (std::uint64_t lba = 1; lba < 200; ++lba) each.emplace_back(lba, 1);
+    each.emplace_back(220, 8);
+    each.emplace_back(228, 8);
+    const engine::ReplicaStatus before = l.volume->replica().status();
+    const Answer done = co_await unmap(l, unmap_list(each));
+    EXPECT_EQ(told(done), "GOOD");
+    // Of each extent: whole engine blocks, and what sticks out at its two ends.
+    EXPECT_LE(l.volume->replica().status().last.value() - before.last.value(), 6u);
+    Bytes expected = bytes;
+    std::fill_n(expected.begin() + kBlock, 199 * kBlock, std::byte{0});
+    std::fill_n(expected.begin() + 220 * kBlock, 16 * kBlock, std::byte{0});
+    const Bytes now = co_await l.bytes_at(0, 256 * kBlock);
+    EXPECT_TRUE(now == expected);
+  });
+}
+
 TEST(BlockCommandsTest, UnmapChecksItsParameterList) {
   BlockLab lab;
   lab.run([](BlockLab& l) -> Task<void> {
