@@ -210,11 +210,20 @@ def main():
 
     results = {}
     with tempfile.TemporaryDirectory(prefix="conformance-", dir=options.work_dir) as work_dir:
-        for setup in setups.chosen_setups(options.setup):
+        def run(setup):
             mine = setups.tests_of(setup, tests, options.all_tests)
-            if mine:
-                results[setup.name] = run_setup(options.target, setup, mine, options.jobs, options.timeout,
-                                                pathlib.Path(work_dir), show)
+            return run_setup(options.target, setup, mine, options.jobs, options.timeout, pathlib.Path(work_dir),
+                             show) if mine else {}
+
+        chosen = setups.chosen_setups(options.setup)
+        # A set-up whose tests sleep for long runs beside the others.
+        with concurrent.futures.ThreadPoolExecutor() as aside:
+            sleeping = {setup.name: aside.submit(run, setup) for setup in chosen if setup.timeout}
+            done = {setup.name: run(setup) for setup in chosen if not setup.timeout}
+            for setup in chosen:
+                of_setup = done[setup.name] if setup.name in done else sleeping[setup.name].result()
+                if of_setup:
+                    results[setup.name] = of_setup
     if options.json:
         options.json.write_text(json.dumps({name: {test: dataclasses.asdict(result) for test, result in s.items()}
                                             for name, s in results.items()}, indent=1))
