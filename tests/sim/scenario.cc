@@ -1,5 +1,7 @@
 #include "tests/sim/scenario.h"
 
+#include "tests/volume/iscsi/sim/iscsi_scenario.h"
+
 namespace ashlar::sim {
 
 const std::vector<Scenario>& scenarios() {
@@ -7,6 +9,7 @@ const std::vector<Scenario>& scenarios() {
       {"log", {"no-sync", "ack-early", "no-directory-sync", "trust-torn-tail"}, &run_log_scenario},
       {"echo", {}, &run_echo_scenario},
       {"engine", {}, &run_engine_scenario},
+      {"iscsi", iscsi::kIscsiBugs, &run_iscsi_scenario},
   };
   return all;
 }

@@ -36,5 +36,6 @@ const std::vector<Scenario>& scenarios();
 Verdict run_log_scenario(std::uint64_t seed, std::string_view bug);
 Verdict run_echo_scenario(std::uint64_t seed, std::string_view bug);
 Verdict run_engine_scenario(std::uint64_t seed, std::string_view bug);
+Verdict run_iscsi_scenario(std::uint64_t seed, std::string_view bug);
 
 }  // namespace ashlar::sim

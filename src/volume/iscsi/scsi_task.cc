@@ -66,6 +66,8 @@ void ScsiTask::on_data() {
 
 // Stands in the sender's queue until there is nothing to ask for at the moment.
 void ScsiTask::ask_for_more() {
+  // What task management has taken asks for nothing once that is answered.
+  if (is_abandoned) return;
   if (static_cast<ListHook<OutgoingTag>&>(*this).is_linked()) return;
   if (plan.may_request(wanted_, session_.outstanding_requests_most()))
     session_.sender().push(*this);
@@ -124,7 +126,7 @@ bool ScsiTask::produce(SendBatch& batch) {
 
 bool ScsiTask::produce_request(SendBatch& batch) {
   const std::uint32_t most = session_.outstanding_requests_most();
-  if (!plan.may_request(wanted_, most)) return true;
+  if (is_abandoned || !plan.may_request(wanted_, most)) return true;
   const DataOutPlan::Request request_part =
       plan.request(session_.take_transfer_tag(), wanted_, session_.parameters().max_burst_length);
   ReadyToTransferPdu pdu;

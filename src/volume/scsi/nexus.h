@@ -23,6 +23,8 @@ class Nexus {
   Nexus(NexusName name, NexusMemory& memory) : name_(std::move(name)), memory_(memory) {
     memory_.live = this;
   }
+  // By Device::close_nexus; only a simulated process that is killed goes without it.
+  ~Nexus() { memory_.live = nullptr; }
   Nexus(const Nexus&) = delete;
   Nexus& operator=(const Nexus&) = delete;
 
