@@ -167,6 +167,7 @@ Task<Result<>> FlushPass::punch_runs() {
 
 Task<Result<>> FlushPass::mark_runs() {
   for (const Run& run : runs_) {
+    if (run.is_discard && shared_.has(PlantedBug::kDiscardsNotMapped)) continue;
     if (run.is_discard) {
       ASHLAR_CO_TRY(co_await target_.layer.mark_discarded(run.blocks, run.lsn, target_.below));
     } else {
@@ -186,6 +187,7 @@ Task<Result<>> FlushPass::mark_runs() {
 
 Task<Result<>> FlushPass::finish() {
   ASHLAR_CO_TRY(co_await target_.layer.write_map());
+  if (shared_.has(PlantedBug::kNoSyncOfLayers)) co_return Result<>();
   ASHLAR_CO_TRY(co_await target_.layer.sync());
   if (target_.emptied != nullptr) {
     ASHLAR_CO_TRY(co_await target_.emptied->write_map());

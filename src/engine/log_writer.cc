@@ -67,6 +67,9 @@ Result<> check_order(LogWriter::AppendKind kind, const RecordSequence& sequence,
     return Error::aborted("epoch {} is over: replica {} has promised epoch {}", record.epoch,
                           sequence.replica, sequence.least_epoch);
   }
+  if (kind != LogWriter::AppendKind::kAgain && sequence.is_closed) {
+    return Error::failed_precondition("replica {} takes no more records", sequence.replica);
+  }
   switch (kind) {
     case LogWriter::AppendKind::kNew:
       return follows(sequence, record);
@@ -352,7 +355,7 @@ Task<Result<>> LogWriter::sync() {
   if (wanted <= durable_) co_return Result<>();
   const LogPosition covered = chain_.end;
   const Result<> synced = co_await file_.sync();
-  if (!synced.ok()) {
+  if (!synced.ok() && options_.bug != PlantedBug::kLogSyncErrorIgnored) {
     fail(synced.error().with_context("sync of the log"));
     co_return *failure_;
   }
@@ -502,7 +505,8 @@ BatchHeader LogWriter::header_of(const Gathering& batch) const {
 Task<Result<>> LogWriter::write_batch(Flight& flight) {
   begin_flight(flight);
   place_waiting();  // the next batch has room for those who found this one full
-  const bool dsync = flight.durability == Durability::kDsync;
+  const bool dsync =
+      flight.durability == Durability::kDsync && options_.bug != PlantedBug::kPlainLogWrite;
   FileAwaiter write = file_.write(ring_.physical(flight.header.position), flight.slices,
                                   dsync ? Durability::kDsync : Durability::kNone);
   // Those who heard of the batch before have their turn now: the disk should work meanwhile.
@@ -528,7 +532,8 @@ Task<Result<>> LogWriter::count_written() {
       is_counting_ = true;
       const Result<> synced = co_await file_.sync();
       is_counting_ = false;
-      if (!synced.ok()) fail(synced.error().with_context("sync of the log"));
+      const bool failed = !synced.ok() && options_.bug != PlantedBug::kLogSyncErrorIgnored;
+      if (failed) fail(synced.error().with_context("sync of the log"));
       if (failure_) co_return *failure_;
     }
     written_batch(*next);
@@ -553,7 +558,8 @@ void LogWriter::begin_flight(Flight& flight) {
   flight.slices.emplace_back(ByteSpan(encoded));
   for (const Buffer& piece : flight.batch.payload) flight.slices.emplace_back(piece.bytes());
   // With plain batches before it a DSYNC of its own would not do.
-  const bool follows_durable = in_flight_ == 0 ? durable_ == chain_.end : begins_durable_;
+  const bool follows_durable = (in_flight_ == 0 ? durable_ == chain_.end : begins_durable_) ||
+                               options_.bug == PlantedBug::kDurableBehindPlain;
   flight.durability = Durability::kNone;
   if (flight.batch.is_durable) {
     flight.durability = follows_durable ? Durability::kDsync : Durability::kWriteThenSync;

@@ -65,6 +65,7 @@
 #include "engine/chain_history.h"
 #include "engine/log_format.h"
 #include "engine/log_ring.h"
+#include "engine/planted_bug.h"
 
 namespace ashlar::engine {
 
@@ -87,6 +88,7 @@ struct LogWriterOptions {
   std::size_t batches_in_flight = 2;
   std::size_t most_waiting = 1024;   // appends beyond these are refused; copies and cuts likewise
   EngineMetrics* metrics = nullptr;  // told of each batch but seals
+  PlantedBug bug = PlantedBug::kNone;
 };
 
 // Where the log goes on. It comes from the recovery scan (LogRecovery::start_of) and nothing else
@@ -139,6 +141,8 @@ class RecordSequence {
   Epoch last_epoch;
   // Of new records and cuts: a promise binds those that wait for their turn, too.
   Epoch least_epoch;
+  // Takes no more new records and cuts, those that wait for their turn included.
+  bool is_closed = false;
   // Of its records that get their place from now on.
   LogDurability durability = LogDurability::kDurable;
 

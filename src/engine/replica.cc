@@ -88,11 +88,15 @@ ReplicaStatus Replica::status() const {
 void Replica::fail(FaultCause cause, const Error& error) {
   if (fault_) return;
   fault_ = Fault{cause, error};
+  is_closed = true;
   ASHLAR_LOG_ERROR(LogFields{}.volume(volume().to_string()).with("replica", uuid()),
                    "the replica has stepped out ({}): {}", to_string(cause), error.message());
   for (LsnWatermark* watermark : {&written_, &durable_, &committed_, &stable_}) {
     watermark->fail(usable().error());
   }
+  // Its records may be in the way of others, who wait for the flusher.
+  shared_.dirty.set();
+  shared_.urgent.set();
 }
 
 Result<> Replica::usable() const {
@@ -206,6 +210,8 @@ Task<Result<Lsn>> Replica::place(RecordHeader header, std::span<const std::uint3
   ASHLAR_CO_TRY(check_append(header));
   const std::span<const Buffer> pieces(&payload, payload.empty() ? 0 : 1);
   const Result<LogTicket> ticket = co_await shared_.log->append(*this, header, checksums, pieces);
+  // It may have stepped out while it waited.
+  if (!ticket.ok()) ASHLAR_CO_TRY(usable());
   if (!ticket.ok()) co_return ticket.error();
   co_return ticket->lsn();
 }
@@ -227,6 +233,7 @@ Task<Result<Lsn>> Replica::append_and_commit(RecordHeader header,
   const std::size_t length = payload.size();
   const Result<Lsn> lsn = co_await append(header, checksums, std::move(payload));
   if (!lsn.ok()) co_return lsn.error();
+  if (shared_.has(PlantedBug::kAckBeforeDurable)) co_return *lsn;
   // Placed before the rule changed it may not be, and nobody else would make it so soon.
   if (rule_ == CommitRule::kDurable) ASHLAR_CO_TRY(co_await durable(*lsn));
   ASHLAR_CO_TRY(co_await commit_of(*lsn, header.epoch));
@@ -375,7 +382,8 @@ Task<Result<>> Replica::durable(Lsn lsn) {
 }
 
 Task<Result<>> Replica::flush() {
-  return durable(last_lsn);
+  if (shared_.has(PlantedBug::kFlushDoesNothing)) co_return Result<>();
+  co_return co_await durable(last_lsn);
 }
 
 // --- what the log tells --------------------------------------------------------------------------
@@ -448,7 +456,12 @@ void Replica::on_written(const RecordHeader& record, const LogPlace& place) {
   note_place(record, place.payload);
   note_mark(record.lsn, place.before);
   written_.advance(record.lsn);
-  if (place.after.end <= shared_.log->durable_end()) durable_.advance(record.lsn);
+  if (place.after.end <= shared_.log->durable_end()) {
+    durable_.advance(record.lsn);
+  } else {
+    // The last flush may have looked before it was written: it must not wait for the next append.
+    shared_.dirty.set();
+  }
   apply_rule();
 }
 
@@ -536,6 +549,13 @@ Task<Result<>> Replica::truncate_after(Epoch epoch, Lsn kept) {
     co_return co_await shared_.log->sync();
   }
   const Epoch kept_epoch = epoch_of(kept).value_or(state_.flushed_epoch);
+  if (shared_.has(PlantedBug::kCutInMemoryOnly)) {
+    last_lsn = kept;
+    last_epoch = kept_epoch;
+    drop_tail(kept);
+    co_return Result<>();
+  }
+  if (shared_.has(PlantedBug::kCutOneTooFew)) kept = kept.next();
   const PlacingCount count(placing_, none_placing_);
   const Result<LogTicket> ticket =
       co_await shared_.log->append_truncate(*this, kept, kept_epoch, epoch);

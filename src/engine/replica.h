@@ -66,8 +66,8 @@ enum class CommitRule : std::uint8_t {
 };
 
 // Good bytes for damaged blocks, from a peer. The answer holds them all or is an error; they are
-// compared with the checksum that this replica still has, where it has one. The replica flushes
-// nothing until it answers: its owner bounds how long, and a peer that is asked must not ask back.
+// compared with the checksum that this replica still has, where it has one. Reads of these blocks
+// wait for the answer: its owner bounds how long, and a peer that is asked must not ask back.
 class RepairSource {
  public:
   virtual Task<Result<Buffer>> fetch(VolumeUuid volume, BlockRange blocks, Lsn at_most) = 0;
@@ -322,6 +322,9 @@ class Replica final : public RecordSequence {
   Task<Result<>> flush_all();
   // Where the oldest record stands that the log must keep.
   std::optional<LogPosition> oldest_position() const;
+  // Of one that has stepped out, so that it takes no more records: all that it has were appended
+  // again by somebody else.
+  void keep_log_from(LogPosition position) { frozen_floor_ = position; }
   // False while a pass is under way, or has failed: then the index has forgotten records that
   // others hide, which the log must keep all the same.
   bool can_move_pending() const { return !has_work() && !pass_floor_; }
@@ -428,9 +431,12 @@ class Replica final : public RecordSequence {
   Task<Result<>> read_from_log(const ReadPiece& piece, MutableByteSpan into);
   Task<Result<>> read_layers(ChainRef chain, BlockRange blocks, MutableByteSpan into);
   Task<Result<bool>> try_read_layers(const Chain& chain, BlockRange blocks, MutableByteSpan into);
-  Task<Result<>> read_held(const Chain& chain, BlockRange blocks, MutableByteSpan into);
+  enum class HeldFor : std::uint8_t { kReader, kScrub };
+  Task<Result<>> read_held(const Chain& chain, BlockRange blocks, MutableByteSpan into,
+                           HeldFor whom = HeldFor::kReader);
+  Task<Result<bool>> shows(const Layer& layer, BlockIndex block);
   Task<Result<>> repair_block(const Chain& chain, std::size_t layer, BlockIndex block,
-                              BlockInfo info, MutableByteSpan into);
+                              BlockInfo info, const Buffer& good, MutableByteSpan into);
 
   // replica_state.cc
   Task<Result<>> change_state(std::function<void(ReplicaState&)> change);
@@ -463,6 +469,7 @@ class Replica final : public RecordSequence {
   Task<Result<>> merge_some(std::uint32_t child);
   Task<Result<>> merge_chunk(Layer& from, Layer& to, bool hides, const MappedChunk& chunk);
   Task<Result<>> finish_merge(std::uint32_t child);
+  Task<Result<bool>> is_shown(std::uint32_t layer, BlockIndex block);
   Task<Result<std::optional<ChunkView>>> view_of(const Chain& chain, ChunkIndex chunk);
 
   StoreShared& shared_;
@@ -508,6 +515,7 @@ class Replica final : public RecordSequence {
   Mutex snapshot_lock_;
   // Where the records begin that the index was told to flush and the state does not have yet.
   std::optional<LogPosition> pass_floor_;
+  std::optional<LogPosition> frozen_floor_;  // what it needs since it was frozen
   // The pass under way ends with a revert: the index holds what it takes back until it is over.
   bool reverting_ = false;
   // Where a scan for the records from an LSN on may begin; thinned, oldest first.

@@ -132,6 +132,9 @@ Task<Result<>> Replica::rotate(ReplicaState& state, Chain& layers, Control contr
   }
   // Deleted by an earlier record: on every replica alike nothing happens.
   if (!target) co_return Result<>();
+  if (shared_.has(PlantedBug::kRevertKeepsTheNew)) {
+    co_return co_await push_layer(state, layers, old_head, lsn);
+  }
   ASHLAR_CO_TRY(co_await push_layer(state, layers, target, lsn));
   drop_layer(state, layers, old_head);
   co_return Result<>();
@@ -218,7 +221,8 @@ Task<Result<>> Replica::merge_some(std::uint32_t child) {
   const std::uint32_t parent = *state_.layers[child].parent;
   Layer& from = *layers_[child];
   Layer& to = *layers_[parent];
-  const bool hides = state_.layers[parent].parent.has_value();
+  const bool hides =
+      state_.layers[parent].parent.has_value() && !shared_.has(PlantedBug::kMergeLosesDiscards);
   const ChunkIndex begin = merged_up_to_;
   bool at_end = false;
   Result<> moved;
@@ -234,7 +238,8 @@ Task<Result<>> Replica::merge_some(std::uint32_t child) {
     }
   }
   if (moved.ok()) moved = co_await to.write_map();
-  if (moved.ok()) moved = co_await to.sync();
+  const bool syncs = !shared_.has(PlantedBug::kMergeWithoutSync);
+  if (moved.ok() && syncs) moved = co_await to.sync();
   // The head forgets what it gave away: what is flushed now goes to its parent, and must show.
   // Until then a power failure may bring either copy back: they are the same.
   if (moved.ok() && child == state_.head && merged_up_to_ > begin) {
@@ -357,12 +362,35 @@ Task<Result<std::optional<ChunkView>>> Replica::next_changed(std::optional<Snaps
     // A layer that a merge has taken out of the chain shows again what others have hidden since.
     if (head_chain_ != head) continue;
     if (!next) co_return std::nullopt;
-    if (view->last_lsn > since) co_return view;
+    const bool misses = shared_.has(PlantedBug::kExportMissesFirstChange) && from == ChunkIndex();
+    if (view->last_lsn > since && !misses) co_return view;
     from = next->next();
   }
 }
 
 // --- scrub ---------------------------------------------------------------------------------------
+
+// Whether the volume or a snapshot of it shows the layer's block. A pass or merge that did not come
+// to its end, perhaps in an earlier life, may have left new bytes beside the old checksum where
+// nobody looks: below a record that is flushed again, or a layer that moves down.
+Task<Result<bool>> Replica::is_shown(std::uint32_t layer, BlockIndex block) {
+  const std::optional<SnapshotState> snapshot = state_.layers[layer].snapshot;
+  if (snapshot && !snapshot->deleted) co_return true;
+  if (layer == state_.head) {
+    bool has_record = false;
+    index_.lookup({block, 1}, [&](const IndexRun& run) { has_record = !run.is_hole(); });
+    co_return !has_record;
+  }
+  for (std::uint32_t child = 0; child < layers_.size(); ++child) {
+    if (state_.layers[child].parent != layer) continue;
+    std::array<BlockInfo, 1> info;
+    ASHLAR_CO_TRY(co_await layers_[child]->look_up({block, 1}, info));
+    if (info.front().state != BlockState::kAbsent) continue;
+    ASHLAR_CO_TRY_ASSIGN(const bool shown, co_await is_shown(child, block));
+    if (shown) co_return true;
+  }
+  co_return false;
+}
 
 Task<Result<std::vector<Replica::ScrubVerdict>>> Replica::scrub(ScrubCursor& cursor,
                                                                 ByteCount budget) {
@@ -393,8 +421,8 @@ Task<Result<std::vector<Replica::ScrubVerdict>>> Replica::scrub(ScrubCursor& cur
     // Once more with the flusher held: only what is wrong then is wrong.
     for (unsigned i = 0; i < kBlocksPerChunk; ++i) {
       const std::uint64_t damaged = shared_.metrics.damaged_blocks.value();
-      const Result<> read =
-          co_await read_held(one, {blocks.first + i, 1}, bytes.bytes().first(kBlockSize));
+      const Result<> read = co_await read_held(one, {blocks.first + i, 1},
+                                               bytes.bytes().first(kBlockSize), HeldFor::kScrub);
       if (!read.ok() && read.error().code() != ErrorCode::kDataLoss) co_return read.error();
       const bool repaired = read.ok() && shared_.metrics.damaged_blocks.value() > damaged;
       if (read.ok() && !repaired) continue;
@@ -467,7 +495,8 @@ Task<Result<>> Replica::install_chunk(const ChunkView& view, ByteSpan bytes) {
       co_return Error::data_loss("block {} is damaged where it comes from", first + i);
     }
     // A live record was flushed before: it is newer.
-    if (((entry.present | entry.discarded) & bit) != 0) continue;
+    const bool is_taken = ((entry.present | entry.discarded) & bit) != 0;
+    if (is_taken && !shared_.has(PlantedBug::kInstallOverwritesLive)) continue;
     if (block.empty() || was_discarded(first + i)) {
       entry.discarded = static_cast<std::uint16_t>(entry.discarded | bit);
       continue;

@@ -183,7 +183,8 @@ Task<Result<>> Replica::try_modify(Modification& modification) {
   const bool is_next = placing_is_open_ && placing_ == 0;
   const bool follows =
       follows_still(modification.blocks, modification.follows, modification.follows_epoch);
-  if (!is_next || !follows) co_return Result<>();
+  const bool ignores = shared_.has(PlantedBug::kModifyNotAtomic);
+  if (!ignores && (!is_next || !follows)) co_return Result<>();
   co_return co_await place_modified(modification, std::move(payload));
 }
 

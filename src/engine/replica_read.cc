@@ -101,7 +101,8 @@ Task<Result<Buffer>> Replica::read_range(BlockRange blocks, ReadView view) {
     Lsn newest;
     const ChainRef chain = head_chain_;
     ASHLAR_CO_TRY_ASSIGN(std::vector<ReadPiece> pieces, pieces_of(blocks, newest));
-    const bool is_committed = view == ReadView::kNewest || newest <= committed_.value();
+    const bool is_committed = view == ReadView::kNewest || newest <= committed_.value() ||
+                              shared_.has(PlantedBug::kReadUncommitted);
     const Epoch epoch = epoch_of(newest).value_or(Epoch());
     Buffer into;
     if (pieces.size() == 1 && pieces.front().from == ReadPiece::From::kMemory) {
@@ -174,48 +175,75 @@ Task<Result<bool>> Replica::try_read_layers(const Chain& chain, BlockRange block
   ASHLAR_CO_TRY(co_await resolve(chain, blocks, some));
   std::vector<std::uint32_t> bad;
   ASHLAR_CO_TRY(co_await read_resolved(chain, blocks, some, into, bad));
+  if (shared_.has(PlantedBug::kChecksumsNotCompared)) bad.clear();
   if (!bad.empty()) shared_.metrics.read_retries.add();
   co_return bad.empty();
 }
 
-// With the flusher held nothing moves: what does not match now is damage.
-Task<Result<>> Replica::read_held(const Chain& chain, BlockRange blocks, MutableByteSpan into) {
-  const Result<Mutex::Guard> held = co_await flush_lock_.lock();
-  if (!held.ok()) co_return held.error();
-  std::array<ResolvedBlock, kReadWindow> resolved;
-  const std::span<ResolvedBlock> some(resolved.data(), blocks.count);
-  ASHLAR_CO_TRY(co_await resolve(chain, blocks, some));
-  std::vector<std::uint32_t> bad;
-  ASHLAR_CO_TRY(co_await read_resolved(chain, blocks, some, into, bad));
-  Result<> outcome;
-  for (const std::uint32_t place : bad) {
-    const Result<> repaired =
-        co_await repair_block(chain, some[place].layer, blocks.first + place, some[place].info,
-                              into.subspan(place * kBlockSize, kBlockSize));
-    if (!repaired.ok()) outcome = repaired;
+// With the flusher held nothing moves: what does not match now is damage. A peer is asked with the
+// flusher going on; what is still damage when it has answered is made good.
+Task<Result<>> Replica::read_held(const Chain& chain, BlockRange blocks, MutableByteSpan into,
+                                  HeldFor whom) {
+  std::map<BlockIndex, Buffer> good;
+  while (true) {
+    Result<> outcome;
+    std::vector<BlockIndex> unknown;
+    {
+      const Result<Mutex::Guard> held = co_await flush_lock_.lock();
+      if (!held.ok()) co_return held.error();
+      std::array<ResolvedBlock, kReadWindow> resolved;
+      const std::span<ResolvedBlock> some(resolved.data(), blocks.count);
+      ASHLAR_CO_TRY(co_await resolve(chain, blocks, some));
+      std::vector<std::uint32_t> bad;
+      ASHLAR_CO_TRY(co_await read_resolved(chain, blocks, some, into, bad));
+      for (const std::uint32_t place : bad) {
+        const BlockIndex block = blocks.first + place;
+        if (whom == HeldFor::kScrub) {
+          ASHLAR_CO_TRY_ASSIGN(const bool shown, co_await shows(*chain.front(), block));
+          if (!shown) continue;
+        }
+        const auto found = good.find(block);
+        if (found == good.end() && repair_source_ != nullptr) {
+          unknown.push_back(block);
+          continue;
+        }
+        const Buffer bytes = found == good.end() ? Buffer() : found->second.share();
+        const Result<> repaired =
+            co_await repair_block(chain, some[place].layer, block, some[place].info, bytes,
+                                  into.subspan(place * kBlockSize, kBlockSize));
+        if (!repaired.ok()) outcome = repaired;
+      }
+    }
+    if (unknown.empty()) co_return outcome;
+    for (const BlockIndex block : unknown) {
+      Result<Buffer> fetched = co_await repair_source_->fetch(volume(), {block, 1}, state_.flushed);
+      good[block] = fetched.ok() ? std::move(*fetched) : Buffer();
+    }
   }
-  co_return outcome;
 }
 
-// Asks for good bytes and writes them over the bad ones. The flush lock is held.
+Task<Result<bool>> Replica::shows(const Layer& layer, BlockIndex block) {
+  for (std::uint32_t i = 0; i < layers_.size(); ++i) {
+    if (layers_[i].get() == &layer) co_return co_await is_shown(i, block);
+  }
+  co_return false;  // a merge has taken it out
+}
+
+// Writes good bytes, when the peer had them, over the bad ones. The flush lock is held.
 Task<Result<>> Replica::repair_block(const Chain& chain, std::size_t layer, BlockIndex block,
-                                     BlockInfo info, MutableByteSpan into) {
+                                     BlockInfo info, const Buffer& good, MutableByteSpan into) {
   Layer& owner = *chain[layer];
   shared_.metrics.damaged_blocks.add();
   const Error damage = Error::data_loss("block {} of volume {} is damaged in layer {} of {}", block,
                                         volume(), owner.id().number, owner.id().creator);
   ASHLAR_LOG_ERROR_EVERY(1s, LogFields{}.volume(volume().to_string()), "{}", damage.message());
-  Buffer good;
-  if (repair_source_ != nullptr) {
-    Result<Buffer> fetched = co_await repair_source_->fetch(volume(), {block, 1}, state_.flushed);
-    if (fetched.ok()) good = std::move(*fetched);
-  }
   const BlockChecksum checksum(owner.volume());
   // Without a checksum only the newest contents can be asked for, and only the head has them.
   const bool trusts = info.state == BlockState::kDamaged && &owner == layers_[state_.head].get();
   const bool matches =
-      good.size() == kBlockSize && (trusts || (info.state == BlockState::kPresent &&
-                                               checksum.of(block, good.bytes()) == info.checksum));
+      good.size() == kBlockSize &&
+      (trusts || shared_.has(PlantedBug::kRepairWithAnyBytes) ||
+       (info.state == BlockState::kPresent && checksum.of(block, good.bytes()) == info.checksum));
   if (!matches) {
     if (!state_.repair_needed) {
       ASHLAR_CO_TRY(co_await change_state([](ReplicaState& state) { state.repair_needed = true; }));

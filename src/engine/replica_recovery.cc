@@ -17,6 +17,9 @@ bool is_data(RecordType type) {
 Result<> Replica::recover(const RecoveredRecord& record) {
   const RecordHeader& header = record.header;
   shared_.metrics.recovered_records.add();
+  if (header.type == RecordType::kTruncate && shared_.has(PlantedBug::kCutIgnoredByRecovery)) {
+    return {};
+  }
   if (header.type == RecordType::kTruncate) {
     // Where more was flushed since, that is of the history that followed.
     const Lsn kept = std::max(header.lsn, state_.flushed);
@@ -170,6 +173,10 @@ Task<Result<>> Replica::append_copy(Copy& copy, std::vector<Moved>& moved) {
   const Result<LogTicket> ticket =
       co_await shared_.log->append_again(*this, header, copy.checksums, pieces);
   if (!ticket.ok()) co_return ticket.error();
+  if (shared_.has(PlantedBug::kCopyCountsAtOnce)) {
+    note_place(header, shared_.log->head());
+    co_return Result<>();
+  }
   moved.push_back({*ticket, header});
   shared_.metrics.moved_records.add();
   co_return Result<>();
@@ -213,6 +220,7 @@ Task<Result<std::unique_ptr<Replica>>> Replica::clone(SnapshotUuid snapshot, std
   const Result<Mutex::Guard> held = co_await flush_lock_.lock();
   if (!held.ok()) co_return held.error();
   std::optional<std::uint32_t> at = layer_of(snapshot);
+  if (shared_.has(PlantedBug::kCloneOfTheHead)) at = state_.head;
   if (!at) co_return Error::not_found("volume {} has no snapshot {}", volume(), snapshot);
   ReplicaState state{.replica = clone_replica,
                      .volume = clone_volume,

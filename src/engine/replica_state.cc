@@ -53,7 +53,9 @@ Task<Result<std::unique_ptr<Replica>>> Replica::create(StoreShared& shared, std:
   ASHLAR_CO_TRY_ASSIGN(std::unique_ptr<SlotFile> slots,
                        co_await SlotFile::format(std::move(file), kReplicaFormat, body));
   ASHLAR_CO_TRY(co_await files.rename(unfinished, path));
-  ASHLAR_CO_TRY(co_await files.sync_directory(directory));
+  if (!shared.has(PlantedBug::kReplicaNameNotSynced)) {
+    ASHLAR_CO_TRY(co_await files.sync_directory(directory));
+  }
   for (const LayerState& layer : state.layers) shared.layers.add_reference(layer.id);
   std::unique_ptr<Replica> replica(
       new Replica(shared, std::move(path), std::move(slots), std::move(state)));
@@ -101,7 +103,10 @@ Task<Result<>> Replica::store_state(ReplicaState next, Chain layers) {
   ASHLAR_CHECK_EQ(next.layers.size(), layers.size());
   ASHLAR_CHECK_GE(next.flushed, state_.flushed);
   ASHLAR_CHECK_GE(next.promised, state_.promised);
-  const Result<> stored = co_await slots_->store(encode_replica_state(next));
+  Result<> stored;
+  if (!shared_.has(PlantedBug::kStateNotStored)) {
+    stored = co_await slots_->store(encode_replica_state(next));
+  }
   if (!stored.ok()) {
     // Too large is refused before anything is touched.
     if (stored.error().code() != ErrorCode::kResourceExhausted) {
@@ -126,6 +131,10 @@ Task<Result<>> Replica::promise(Epoch epoch) {
   if (epoch < state_.promised) {
     co_return Error::aborted("replica {} has promised epoch {} already", uuid(), state_.promised);
   }
+  if (shared_.has(PlantedBug::kPromiseNotStored)) {
+    state_.promised = std::max(state_.promised, epoch);
+    co_return Result<>();
+  }
   co_return co_await change_state(
       [epoch](ReplicaState& state) { state.promised = std::max(state.promised, epoch); });
 }
@@ -146,11 +155,13 @@ bool Replica::has_work() const {
 }
 
 std::optional<LogPosition> Replica::oldest_position() const {
+  if (frozen_floor_) return frozen_floor_;
+  const bool keeps_hidden = !shared_.has(PlantedBug::kHiddenRecordsForgotten);
   std::optional<LogPosition> oldest = index_.lowest_position();
   for (const Control& control : controls_) {
     if (control.position && (!oldest || *control.position < *oldest)) oldest = control.position;
   }
-  if (pass_floor_ && (!oldest || *pass_floor_ < *oldest)) oldest = pass_floor_;
+  if (keeps_hidden && pass_floor_ && (!oldest || *pass_floor_ < *oldest)) oldest = pass_floor_;
   return oldest;
 }
 
@@ -166,8 +177,10 @@ Task<Result<>> Replica::flush_pass() {
   if (!guard.ok()) co_return guard.error();
   ASHLAR_CO_TRY(usable());
   Lsn target = stable_.value();
+  if (shared_.has(PlantedBug::kFlushAboveStable)) target = durable_.value();
   if (const Control* rotation = next_rotation(); rotation != nullptr) {
-    target = std::min(target, rotation->header.lsn);
+    const bool is_late = shared_.has(PlantedBug::kSnapshotOneTooLate);
+    target = std::min(target, rotation->header.lsn + (is_late ? 1 : 0));
   }
   if (target <= state_.flushed) co_return Result<>();
   const MonoTime begin = shared_.clock.now();
@@ -217,12 +230,13 @@ Task<Result<>> Replica::flush_to(Lsn target) {
   ASHLAR_CO_TRY(co_await advance_index(target));
   if (!state_.candidate) note_discards();
   FlushPass pass(shared_, index_, checksum_, flush_target());
+  if (shared_.has(PlantedBug::kStateBeforeLayers)) ASHLAR_CO_TRY(co_await finish_pass(target));
   const Result<> flushed = co_await pass.run();
   if (!flushed.ok()) {
     fail_pass(pass, flushed.error());
     co_return flushed;
   }
-  ASHLAR_CO_TRY(co_await finish_pass(target));
+  if (!shared_.has(PlantedBug::kStateBeforeLayers)) ASHLAR_CO_TRY(co_await finish_pass(target));
   // In steps: a large index forgotten at once would hold up everybody else.
   for (const BlockRange& step : pass.steps()) {
     const ByteCount before = index_.payload_bytes();
@@ -273,7 +287,9 @@ Task<Result<>> Replica::finish_pass(Lsn target) {
   next.flushed_epoch = epoch_of(target).value_or(next.flushed_epoch);
   next.flushed = target;
   const Control* rotation = next_rotation();
-  if (rotation != nullptr && rotation->header.lsn == target) {
+  const bool is_late = shared_.has(PlantedBug::kSnapshotOneTooLate);
+  if (rotation != nullptr &&
+      (rotation->header.lsn == target || (is_late && rotation->header.lsn < target))) {
     Control copy = *rotation;
     ASHLAR_CO_TRY(co_await rotate(next, layers, std::move(copy)));
   }
@@ -286,8 +302,12 @@ Task<Result<>> Replica::finish_pass(Lsn target) {
 void Replica::apply_controls(ReplicaState& state, Lsn up_to) const {
   for (const Control& control : controls_) {
     if (control.header.lsn > up_to) break;
-    if (control.header.type == RecordType::kResize) state.size_blocks = control.header.block_count;
-    if (control.header.type == RecordType::kReservationState) state.reservations = control.payload;
+    const bool resizes =
+        control.header.type == RecordType::kResize && !shared_.has(PlantedBug::kResizeForgotten);
+    const bool reserves = control.header.type == RecordType::kReservationState &&
+                          !shared_.has(PlantedBug::kReservationsForgotten);
+    if (resizes) state.size_blocks = control.header.block_count;
+    if (reserves) state.reservations = control.payload;
     if (control.header.type != RecordType::kSnapshotDelete) continue;
     const Result<SnapshotPayload> named = decode_snapshot_payload(control.payload);
     for (LayerState& layer : state.layers) {

@@ -262,7 +262,7 @@ Task<Result<>> Store::recover() {
     const bool unreadable =
         std::any_of(unreadable_.begin(), unreadable_.end(),
                     [&](const UnreadableReplica& one) { return one.name == name; });
-    if (unreadable && !unreadable_floor_) unreadable_floor_ = record.payload;
+    if (unreadable) unreadable_floors_.emplace(record.header.replica, record.payload);
     return {};
   };
   LogReader reader(*files_.log, {.store = state_.store, .capacity = state_.log_capacity});
@@ -284,7 +284,8 @@ Task<Result<>> Store::recover() {
                                                    .reserve = shared_.log_reserve(),
                                                    .seal_delay = options_.seal_delay,
                                                    .batches_in_flight = options_.batches_in_flight,
-                                                   .metrics = &metrics_},
+                                                   .metrics = &metrics_,
+                                                   .bug = options_.bug},
                                   recovery_.start_of(tail));
   co_return Result<>();
 }
@@ -411,6 +412,7 @@ Task<Result<>> Store::delete_replica(ReplicaUuid uuid) {
     co_return left;
   }
   leaving_.reset();
+  stranded_.erase(uuid);
   // Appends may wait for the space in the log that it held.
   shared_.dirty.set();
   shared_.urgent.set();
@@ -427,6 +429,7 @@ Task<Result<>> Store::take_name(Replica& replica) {
   const std::string path = replica_path(replica.uuid());
   const std::string deleting = path + std::string(kDeletingSuffix);
   ASHLAR_CO_TRY(co_await runtime_.files.rename(path, deleting));
+  if (shared_.has(PlantedBug::kDeletionNotSynced)) co_return Result<>();
   const Result<> synced = co_await runtime_.files.sync_directory(replica_directory());
   if (!synced.ok()) (void)co_await runtime_.files.rename(deleting, path);
   co_return synced;
@@ -565,18 +568,23 @@ Task<Result<>> Store::advance_tail() {
   if (log.failure()) co_return Result<>();
   // What is not written yet has no position; it comes behind this.
   LogPosition needed = log.durable_end();
-  if (unreadable_floor_) needed = std::min(needed, *unreadable_floor_);
+  for (const auto& [uuid, floor] : unreadable_floors_) needed = std::min(needed, floor);
   const auto keep = [&needed](const Replica& replica) {
     const std::optional<LogPosition> oldest = replica.oldest_position();
     if (oldest) needed = std::min(needed, *oldest);
   };
   for (const auto& [uuid, replica] : replicas_) keep(*replica);
   if (leaving_ != nullptr) keep(*leaving_);
+  if (shared_.has(PlantedBug::kCheckpointAtMaximum)) needed = log.durable_end();
   const std::optional<ChainPoint> point = log.checkpoint_at(needed);
   if (!point || point->end <= state_.log.chain.end) co_return Result<>();
   LogCheckpoint checkpoint = state_.log;
   checkpoint.chain = *point;
   checkpoint.durable_bound = log.durable_end();
+  if (shared_.has(PlantedBug::kReleaseBeforeCheckpoint)) {
+    log.release_up_to(point->end);
+    ASHLAR_CO_TRY(co_await sleep_for(runtime_.clock, 1ms));
+  }
   const Result<> stored = co_await store_checkpoint(checkpoint);
   if (!stored.ok()) {
     // The log cannot reuse anything any more; it fills, and its writers learn why.
@@ -607,19 +615,28 @@ Task<Result<>> Store::free_tail() {
 // Nothing when a replica that can flush holds the tail itself: copies would not free anything.
 Task<Result<bool>> Store::move_oldest() {
   std::optional<LogPosition> first;
-  const Replica* holder = nullptr;
+  std::optional<ReplicaUuid> stranded;
+  Replica* holder = nullptr;
   for (const auto& [uuid, replica] : replicas_) {
     const std::optional<LogPosition> oldest = replica->oldest_position();
     if (!oldest || (first && *first <= *oldest)) continue;
     first = oldest;
     holder = replica.get();
   }
-  if (holder == nullptr || !holder->can_move_pending()) co_return false;
-  if (*first >= shared_.log->tail() + shared_.ring.capacity() / 4) co_return false;
+  if (holder != nullptr && holder->fault()) stranded = holder->uuid();
+  for (const auto& [uuid, floor] : unreadable_floors_) {
+    if (first && *first <= floor) continue;
+    first = floor;
+    stranded = uuid;
+  }
+  if (!first || *first >= shared_.log->tail() + shared_.ring.capacity() / 4) co_return false;
+  if (stranded) co_return co_await move_stranded(*stranded);
+  if (!holder->can_move_pending()) co_return false;
   const LogPosition before = *first + shared_.ring.capacity() / 64;
   bool any = false;
   for (Replica* replica : replicas()) {
-    if (find_pointer(replica) == nullptr || !replica->can_move_pending()) continue;
+    const bool moves = find_pointer(replica) != nullptr && !replica->fault();
+    if (!moves || !replica->can_move_pending()) continue;
     const std::optional<LogPosition> oldest = replica->oldest_position();
     if (!oldest || *oldest >= before) continue;
     const Replica::Use use(*replica);
@@ -628,6 +645,55 @@ Task<Result<bool>> Store::move_oldest() {
     any = any || moved.ok();
   }
   co_return any;
+}
+
+// Records of a replica that nobody flushes until the store is opened again. When they take up most
+// of the log there is no use in moving them: it stands still then.
+Task<Result<bool>> Store::move_stranded(ReplicaUuid uuid) {
+  Replica* const replica = find(uuid);
+  std::optional<Replica::Use> use;
+  if (replica != nullptr) use.emplace(*replica);
+  ASHLAR_CO_TRY(co_await shared_.log->settle());
+  if (shared_.log->failure()) co_return false;
+  const std::optional<VolumeUuid> volume =
+      replica == nullptr ? std::nullopt : std::optional(replica->volume());
+  StrandedRecords& records = stranded_.try_emplace(uuid, uuid, volume).first->second;
+  const Lsn flushed = replica == nullptr ? Lsn() : replica->state().flushed;
+  const std::uint64_t capacity = shared_.ring.capacity();
+  Result<> outcome = co_await records.find(shared_, state_.log, flushed);
+  if (outcome.ok() && records.payload_bytes().value() > capacity / 2) {
+    outcome = Error::resource_exhausted("they take up {} bytes of a log of {}",
+                                        records.payload_bytes().value(), capacity);
+  }
+  const LogPosition begin = shared_.log->tail();
+  bool any = false;
+  std::optional<LogPosition> lowest_copy;
+  while (outcome.ok() && records.first() && *records.first() < begin + capacity / 4) {
+    const LogPosition before = *records.first() + capacity / 64;
+    const Result<std::vector<StrandedRecords::Moved>> moved =
+        co_await records.move_before(shared_, before);
+    if (!moved.ok()) {
+      outcome = moved.error();
+      break;
+    }
+    for (const StrandedRecords::Moved& one : *moved) {
+      lowest_copy = std::min(one.place, lowest_copy.value_or(one.place));
+    }
+    any = true;
+    const LogPosition floor = records.first().value_or(*lowest_copy);
+    if (replica != nullptr) {
+      replica->keep_log_from(floor);
+    } else {
+      unreadable_floors_[uuid] = floor;
+    }
+    ASHLAR_CO_TRY(co_await advance_tail());
+  }
+  if (outcome.ok()) co_return any;
+  if (outcome.error().code() == ErrorCode::kCancelled) co_return outcome.error();
+  ASHLAR_LOG_WARN_EVERY(10s, LogFields{}.with("replica", uuid),
+                        "the log keeps the records of a replica that is not in use: {}",
+                        outcome.error().message());
+  co_return false;
 }
 
 Task<Result<>> Store::checkpoint() {

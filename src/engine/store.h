@@ -16,7 +16,8 @@
 //
 // The checkpoint: when a round of passes is over, the log's tail moves to the oldest record that a
 // replica still needs, first in the superblock, then in the log (L7). A volume whose records stand
-// still does not hold it: they are appended again.
+// still does not hold it: they are appended again; so are those of a replica that has stepped out
+// or cannot be opened (stranded_records.h).
 //
 // Everything of a store belongs to one executor. close() before destruction, except in a simulated
 // process that is killed.
@@ -34,6 +35,7 @@
 #include "common/runtime/task_scope.h"
 #include "engine/map_cache.h"
 #include "engine/replica.h"
+#include "engine/stranded_records.h"
 
 namespace ashlar::engine {
 
@@ -109,6 +111,7 @@ class Store {
   Task<Result<>> advance_tail();
   Task<Result<>> free_tail();
   Task<Result<bool>> move_oldest();
+  Task<Result<bool>> move_stranded(ReplicaUuid uuid);
   Task<Result<>> merge_loop();
   Task<Result<bool>> merge_round();
   Result<> check_new(const ReplicaSpec& spec) const;
@@ -133,7 +136,8 @@ class Store {
   std::unique_ptr<Replica> leaving_;
   std::vector<UnreadableReplica> unreadable_;
   // Where the records of those begin, which the log keeps until they can be opened.
-  std::optional<LogPosition> unreadable_floor_;
+  std::map<ReplicaUuid, LogPosition> unreadable_floors_;
+  std::map<ReplicaUuid, StrandedRecords> stranded_;
   std::set<std::string> deleting_;  // state files of deleted replicas whose layers a clone needs
   Mutex checkpoint_lock_;
   Mutex names_lock_;  // one creation or deletion at a time

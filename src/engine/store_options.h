@@ -7,6 +7,7 @@
 #include "common/base/time.h"
 #include "common/base/uuid.h"
 #include "engine/log_writer.h"
+#include "engine/planted_bug.h"
 
 namespace ashlar::engine {
 
@@ -39,6 +40,8 @@ struct StoreOptions {
   // The delay of an append as the log fills: from nothing at `delay_from` to this at the end.
   double delay_from = 0.5;
   Duration longest_delay = 50ms;
+
+  PlantedBug bug = PlantedBug::kNone;  // of tests
 };
 
 }  // namespace ashlar::engine

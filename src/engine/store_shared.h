@@ -36,6 +36,7 @@ struct StoreShared {
     const std::uint64_t wanted = 3 * kLargestBatch;
     return ByteCount(std::min(wanted, ring.capacity() / 16 * 5) / 4096 * 4096);
   }
+  bool has(PlantedBug bug) const { return options.bug == bug; }
   // How full the log is for appends: 1 when they have to wait.
   double fill() const { return log->fill_ratio(); }
 

@@ -1,46 +1,15 @@
 // What the engine does in its steady state allocates nothing. A program of its own, because it
 // counts in the global operator new.
 #include <array>
-#include <cstdlib>
 #include <memory>
-#include <new>
 
 #include <gtest/gtest.h>
 
 #include "engine/interval_index.h"
 #include "engine/log_writer.h"
 #include "tests/engine/log_test_support.h"
+#include "tests/support/allocation_count.h"
 #include "tests/support/expect.h"
-
-namespace {
-std::uint64_t g_allocations = 0;
-
-void* allocate(std::size_t size, std::size_t alignment) {
-  ++g_allocations;
-  void* memory = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-}  // namespace
-
-void* operator new(std::size_t size) {
-  return allocate(size, __STDCPP_DEFAULT_NEW_ALIGNMENT__);
-}
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return allocate(size, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t /*size*/) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::align_val_t /*alignment*/) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t /*size*/, std::align_val_t /*alignment*/) noexcept {
-  std::free(memory);
-}
 
 namespace ashlar::engine {
 namespace {
@@ -111,25 +80,25 @@ TEST(Allocation, ALogUnderSteadyLoadAllocatesNothingIn10000Batches) {
   lab.write([](LogLab& l, LogWriter& writer) -> Task<void> {
     const TestRecord record = make_write(l.pool, replica_of(1), BlockIndex(1), 6, 1);
     co_await append_steadily(&l, &writer, &record, 1000);
-    const std::uint64_t before = g_allocations;
+    const std::uint64_t before = test::g_allocations;
     co_await append_steadily(&l, &writer, &record, 10'000);
-    EXPECT_EQ(g_allocations - before, 0u);
+    EXPECT_EQ(test::g_allocations - before, 0u);
   });
 }
 
 TEST(Allocation, TheCounterCounts) {
-  const std::uint64_t before = g_allocations;
+  const std::uint64_t before = test::g_allocations;
   const std::unique_ptr<int> one(new int(1));
-  EXPECT_EQ(g_allocations, before + 1);
+  EXPECT_EQ(test::g_allocations, before + 1);
 }
 
 TEST(Allocation, AnIndexUnderSteadyLoadAllocatesNothingIn100000Rounds) {
   SteadyIndex steady;
   // The most that was ever needed stays: twice the later load, so that chance makes no new maximum.
   for (int i = 0; i < 20'000; ++i) steady.round(128);
-  const std::uint64_t before = g_allocations;
+  const std::uint64_t before = test::g_allocations;
   for (int i = 0; i < 100'000; ++i) steady.round(64);
-  EXPECT_EQ(g_allocations - before, 0u);
+  EXPECT_EQ(test::g_allocations - before, 0u);
   EXPECT_GT(steady.index().record_count(), 31u);
 }
 

@@ -149,6 +149,78 @@ Task<void> do_write_bytes(EngineWorld* world, Volume* volume) {
                   volume->replica->write_bytes(sectors.first * model::kSector, bytes));
 }
 
+// Fills its part of the range, or declines; and keeps what it saw.
+class TestModifier final : public Modifier {
+ public:
+  TestModifier(Sectors sectors, model::Tag tag, bool accepts)
+      : sectors_(sectors), tag_(tag), accepts_(accepts) {}
+
+  bool modify(MutableByteSpan bytes) override {
+    seen.assign(bytes.begin(), bytes.end());
+    if (accepts_) model::fill_sectors(bytes, sectors_.first, tag_);
+    return accepts_;
+  }
+  std::vector<std::byte> seen;
+
+ private:
+  const Sectors sectors_;
+  const model::Tag tag_;
+  const bool accepts_;
+};
+
+Task<void> do_modify(EngineWorld* world, Volume* volume) {
+  const BlockRange blocks = random_blocks(*world, *volume, 4);
+  Sectors sectors = sectors_of(blocks);
+  const std::uint64_t skipped = world->random.below(kSectorsPerBlock);
+  sectors = {sectors.first + skipped, sectors.count - skipped};
+  sectors.count -= world->random.below(std::min(sectors.count, kSectorsPerBlock));
+  const bool accepts = world->random.chance(3, 4);
+  const model::Tag tag = world->next_tag++;
+  TestModifier modifier(sectors, tag, accepts);
+  const std::uint64_t offset = sectors.first * model::kSector;
+  const std::uint64_t length = sectors.count * model::kSector;
+  if (!accepts) {
+    // It has read what it declined, as any reader.
+    const model::VolumeModel::Reading reading = volume->model.begin_read(sectors);
+    const Result<std::optional<Lsn>> lsn =
+        co_await volume->replica->modify(offset, length, modifier);
+    if (lsn.ok()) {
+      const std::string wrong = volume->model.end_read(reading, modifier.seen);
+      if (!wrong.empty()) world->fail(fmt::format("volume {}: {}", volume->number, wrong));
+      if (*lsn) world->fail("what was declined was written");
+    } else if (lsn.error().code() != ErrorCode::kAborted &&
+               !(world->lacks_space() && lsn.error().code() == ErrorCode::kResourceExhausted)) {
+      world->judge(volume, "modify", lsn.error());
+    }
+    co_return;
+  }
+  const ChangeRef change = volume->model.begin({.tag = tag, .sectors = sectors});
+  const Result<std::optional<Lsn>> lsn = co_await volume->replica->modify(offset, length, modifier);
+  if (!lsn.ok()) {
+    settle_error(*world, *volume, change, "modify", lsn.error());
+    if (world->lacks_space()) co_await pause(world, 20ms);
+    co_return;
+  }
+  const std::string wrong = volume->model.acknowledge(change, **lsn);
+  if (!wrong.empty()) world->fail(fmt::format("volume {}: modify: {}", volume->number, wrong));
+  ++world->counts.acknowledged;
+  ++world->counts.modified;
+  if (world->may_show_old() || volume->model.allows_old) co_return;
+  // Nothing came between what it saw and what it wrote.
+  const std::optional<model::VolumeState> before = volume->model.state_at(Lsn((*lsn)->value() - 1));
+  if (!before) co_return;
+  for (std::uint64_t i = 0; i < sectors.count; ++i) {
+    const std::uint64_t sector = sectors.first + i;
+    const auto saw =
+        model::tag_of(ByteSpan(modifier.seen).subspan(i * model::kSector, model::kSector), sector);
+    const model::Tag expected = sector < before->contents.size() ? before->contents[sector] : 0;
+    if (saw == expected) continue;
+    world->fail(fmt::format("volume {}: a change of sector {} by record {} saw {:x}, it was {:x}",
+                            volume->number, sector, **lsn, saw.value_or(~0ULL), expected));
+    co_return;
+  }
+}
+
 Task<void> do_zeroes(EngineWorld* world, Volume* volume, RecordType type) {
   const BlockRange blocks = random_blocks(*world, *volume, world->random.chance(1, 8) ? 512 : 40);
   const ChangeRef change = volume->model.begin({.type = type, .sectors = sectors_of(blocks)});
@@ -286,6 +358,27 @@ Task<Result<>> read_some(EngineWorld* world, Volume* volume, BlockRange blocks) 
   co_return Result<>();
 }
 
+// All layers of a volume; damage is there only where the disk makes it.
+Task<void> do_scrub(EngineWorld* world, Volume* volume) {
+  if (volume->scrubbing) co_return;
+  const Marked scrubbing(volume->scrubbing);
+  Replica::ScrubCursor cursor;
+  while (!cursor.at_end && !world->over()) {
+    const Result<std::vector<Replica::ScrubVerdict>> found =
+        co_await volume->replica->scrub(cursor, ByteCount(256 << 10));
+    if (!found.ok()) {
+      world->judge(volume, "scrub", found.error());
+      co_return;
+    }
+    world->counts.scrubbed += found->size();
+    for (const Replica::ScrubVerdict& one : *found) world->counts.repaired += one.repaired ? 1 : 0;
+    if (found->empty() || world->loses_data()) continue;
+    world->fail(fmt::format("volume {}: block {} is damaged on a disk that damages nothing",
+                            volume->number, found->front().block));
+    co_return;
+  }
+}
+
 Task<void> do_read(EngineWorld* world, Volume* volume) {
   const BlockRange blocks = random_blocks(*world, *volume, 64);
   const Result<> read = co_await read_some(world, volume, blocks);
@@ -349,6 +442,7 @@ void has_come(EngineWorld& world, Volume& made, const Result<Replica*>& replica,
   }
   made.replica = *replica;
   made.being = Volume::Being::kThere;
+  made.replica->set_repair_source(world.repairs ? &world.peer : nullptr);
   made.replica->set_commit_rule(made.rule);
 }
 
@@ -369,6 +463,7 @@ Task<void> do_clone(EngineWorld* world, Volume* volume) {
   Volume& made =
       world->add_volume(volume->model.size_blocks(), *volume->model.snapshot_contents(uuid));
   made.model.share_history(volume->model);
+  made.is_clone = true;
   const ReplicaSpec spec{made.replica_uuid(), made.uuid(), made.model.size_blocks()};
   const Result<Replica*> replica =
       co_await world->store->clone_replica(*volume->replica, uuid, spec);
@@ -392,29 +487,131 @@ Task<void> do_delete(EngineWorld* world, Volume* volume) {
   }
 }
 
+// The blocks of one chunk of a snapshot, as a peer would send them.
+Task<Result<>> install_one(Replica* from, SnapshotUuid snapshot, Replica* to, ChunkView view) {
+  std::vector<std::byte> bytes;
+  for (unsigned i = 0; i < kBlocksPerChunk; ++i) {
+    if (view.blocks[i].state != BlockState::kPresent) continue;
+    ASHLAR_CO_TRY_ASSIGN(const Buffer block, co_await from->read_snapshot(
+                                                 snapshot, {first_block_of(view.chunk) + i, 1}));
+    bytes.insert(bytes.end(), block.bytes().begin(), block.bytes().end());
+  }
+  co_return co_await to->install_chunk(view, bytes);
+}
+
+Task<void> install_all(EngineWorld* world, Volume* source, SnapshotUuid snapshot, Volume* target,
+                       Result<>* outcome) {
+  ChunkIndex at;
+  while (!world->over()) {
+    Result<std::optional<ChunkView>> view =
+        co_await source->replica->next_changed(snapshot, Lsn(), at);
+    if (view.ok() && !*view) co_return;
+    if (view.ok()) {
+      at = (*view)->chunk.next();
+      *outcome = co_await install_one(source->replica, snapshot, target->replica, **view);
+    } else {
+      *outcome = view.error();
+    }
+    if (!outcome->ok()) co_return;
+    co_await pause(world, 100us);
+  }
+  *outcome = Error::cancelled("the run is over");
+}
+
+// What comes in live while the copy is installed.
+Task<void> write_live(EngineWorld* world, Volume* target) {
+  for (std::uint64_t i = world->random.below(20); i > 0 && !world->over(); --i) {
+    const std::uint64_t kind = world->random.below(4);
+    if (kind < 3) co_await do_write(world, target);
+    if (kind == 3) co_await do_zeroes(world, target, RecordType::kDiscard);
+    co_await pause(world, 1ms);
+  }
+}
+
+// A second replica of a volume, made from a snapshot of it; then it goes its own way.
+Task<void> do_copy(EngineWorld* world, Volume* volume) {
+  // A clone's lower layers have the checksums of its parent.
+  if (volumes_there(*world) >= world->most_volumes || volume->is_clone || volume->copy_of ||
+      world->loses_data() || world->lacks_space()) {
+    co_return;
+  }
+  const SnapshotUuid uuid = any_snapshot(*world, *volume);
+  if (uuid.is_nil()) co_return;
+  const Busy busy(*volume, uuid);
+  const Result<> reached = co_await volume->replica->materialize(uuid);
+  if (!reached.ok()) {
+    world->judge(volume, "materialize", reached.error());
+    co_return;
+  }
+  const Lsn base = volume->model.snapshots().at(uuid).lsn;
+  Volume& made =
+      world->add_volume(volume->model.size_blocks(), *volume->model.snapshot_contents(uuid));
+  made.copy_of = volume->uuid();
+  made.installing = true;
+  made.exclusive = true;
+  made.rule = CommitRule::kDurable;
+  const UseOf use(made);
+  const ReplicaSpec spec{made.replica_uuid(), made.uuid(), made.model.size_blocks()};
+  const Result<Replica*> replica = co_await world->store->create_replica(spec);
+  has_come(*world, made, replica, "create_replica");
+  if (!replica.ok()) co_return;
+  const Epoch epoch = std::max(volume->replica->epoch_of_last(), Epoch(1));
+  Result<> outcome = co_await made.replica->begin_install(epoch, base);
+  if (outcome.ok()) {
+    made.model.begin_at(base);
+    TaskScope both(co_await this_task());
+    both.spawn(install_all(world, volume, uuid, &made, &outcome));
+    both.spawn(write_live(world, &made));
+    (void)co_await both.join();
+  }
+  if (outcome.ok()) outcome = co_await made.replica->flush();
+  if (outcome.ok()) {
+    const bool replaces = world->random.chance(1, 2);
+    outcome = co_await made.replica->finish_install(replaces ? Replica::InstallKind::kReplace
+                                                             : Replica::InstallKind::kDelta);
+  }
+  if (!outcome.ok()) {
+    if (!world->over()) world->judge(&made, "install", outcome.error());
+    co_return;
+  }
+  made.installing = false;
+  made.exclusive = false;
+  ++world->counts.copies;
+}
+
 Task<void> do_checkpoint(EngineWorld* world) {
   const Result<> done = co_await world->store->checkpoint();
   if (!done.ok() && !world->lacks_space()) world->judge(nullptr, "checkpoint", done.error());
 }
 
 Task<void> do_rare(EngineWorld* world, Volume* volume) {
-  switch (world->random.below(10)) {
+  // What a crash left half installed.
+  for (Volume& one : world->volumes) {
+    const bool is_left = one.installing && one.users == 0 && one.replica != nullptr;
+    if (is_left && one.being == Volume::Being::kThere) co_return co_await do_delete(world, &one);
+  }
+  switch (world->random.below(13)) {
+    case 10:
+    case 11:
+      co_return co_await do_copy(world, volume);
+    case 12:
+      co_return co_await do_scrub(world, volume);
     case 0:
     case 1:
-      return do_create(world);
+      co_return co_await do_create(world);
     case 2:
     case 3:
-      return do_clone(world, volume);
+      co_return co_await do_clone(world, volume);
     case 4:
-      return do_delete(world, volume);
+      co_return co_await do_delete(world, volume);
     case 5:
-      return do_checkpoint(world);
+      co_return co_await do_checkpoint(world);
     case 6:
-      return do_start_epoch(world, volume);
+      co_return co_await do_start_epoch(world, volume);
     case 7:
-      return do_promise(world, volume);
+      co_return co_await do_promise(world, volume);
     default:
-      return do_cut(world, volume);
+      co_return co_await do_cut(world, volume);
   }
 }
 
@@ -427,6 +624,7 @@ constexpr Choice kChoices[] = {
     {14, [](EngineWorld* w, Volume* v) { return do_write_bytes(w, v); }},
     {5, [](EngineWorld* w, Volume* v) { return do_zeroes(w, v, RecordType::kDiscard); }},
     {4, [](EngineWorld* w, Volume* v) { return do_zeroes(w, v, RecordType::kWriteZeroes); }},
+    {7, [](EngineWorld* w, Volume* v) { return do_modify(w, v); }},
     {22, [](EngineWorld* w, Volume* v) { return do_read(w, v); }},
     {3, [](EngineWorld* w, Volume* v) { return do_flush(w, v); }},
     {4, [](EngineWorld* w, Volume* v) { return do_snapshot(w, v); }},
@@ -522,7 +720,8 @@ Task<void> read_everything(EngineWorld* world, Volume* volume) {
 Task<void> all_clients(EngineWorld* world, bool* done) {
   if (world->random.chance(1, 2)) {
     for (Volume& volume : world->volumes) {
-      if (volume.replica != nullptr) co_await read_everything(world, &volume);
+      const bool is_whole = volume.replica != nullptr && !volume.installing;
+      if (is_whole) co_await read_everything(world, &volume);
     }
   }
   TaskScope clients(co_await this_task());
@@ -532,6 +731,26 @@ Task<void> all_clients(EngineWorld* world, bool* done) {
 }
 
 }  // namespace
+
+Task<Result<Buffer>> ModelPeer::fetch(VolumeUuid volume, BlockRange blocks, Lsn at_most) {
+  for (Volume& one : world_.volumes) {
+    if (one.uuid() != volume || one.copy_of || one.being != Volume::Being::kThere) continue;
+    const std::optional<model::VolumeState> state = one.model.state_at(at_most);
+    if (!state) co_return Error::unavailable("the peer does not know");
+    ASHLAR_CO_TRY_ASSIGN(Buffer bytes, world_.pool->allocate(ByteCount(blocks.count * kBlockSize)));
+    std::memset(bytes.data(), 0, bytes.size());
+    const Sectors sectors = sectors_of(blocks);
+    for (std::uint64_t i = 0; i < sectors.count; ++i) {
+      const std::uint64_t sector = sectors.first + i;
+      const model::Tag tag = sector < state->contents.size() ? state->contents[sector] : 0;
+      const MutableByteSpan into = bytes.bytes().subspan(i * model::kSector, model::kSector);
+      if (tag != 0) model::fill_sectors(into, sector, tag);
+    }
+    co_await yield();
+    co_return std::move(bytes);
+  }
+  co_return Error::not_found("no such volume");
+}
 
 Task<void> run_clients(EngineWorld* world) {
   bool done = false;

@@ -38,7 +38,11 @@ TEST(EngineModel, TheEngineKeepsItsPromisesOver300Seeds) {
   EXPECT_GT(sum.merges, 1000u) << seen;
   EXPECT_GT(sum.refused, 100u) << seen;
   EXPECT_GT(sum.cuts, 200u) << seen;
-  EXPECT_GT(sum.unflushed_lost, 50u) << seen;
+  EXPECT_GT(sum.unflushed_lost, 20u) << seen;
+  EXPECT_GT(sum.modified, 1000u) << seen;
+  EXPECT_GT(sum.copies, 30u) << seen;
+  EXPECT_GT(sum.scrubbed, 5u) << seen;
+  EXPECT_GT(sum.repaired, 1u) << seen;
 }
 
 TEST(EngineModel, TheSameSeedIsTheSameRun) {

@@ -103,6 +103,7 @@ ReplicaUuid Volume::replica_uuid() const {
 }
 
 VolumeUuid Volume::uuid() const {
+  if (copy_of) return *copy_of;
   return VolumeUuid(replica_uuid().untyped());
 }
 
@@ -168,6 +169,10 @@ Task<Result<>> judge_recovery(EngineWorld* world, const PeekedLog& log) {
     ++known;
     volume.being = Volume::Being::kThere;
     volume.layers = volume.replica->state().layers.size();
+    if (volume.installing) {
+      volume.exclusive = true;  // until it is deleted
+      continue;
+    }
     if (volume.replica->fault()) {
       ++world->counts.faulted;
       if (!world->loses_data()) {

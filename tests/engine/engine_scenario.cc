@@ -51,6 +51,10 @@ constexpr NamedCount kCounts[] = {
     {"broken lives", &EngineCounts::broken_lives},
     {"damaged reads", &EngineCounts::damaged_reads},
     {"faulted", &EngineCounts::faulted},
+    {"modified", &EngineCounts::modified},
+    {"copies", &EngineCounts::copies},
+    {"scrubbed", &EngineCounts::scrubbed},
+    {"repaired", &EngineCounts::repaired},
     {"unflushed lost", &EngineCounts::unflushed_lost},
 };
 static_assert(sizeof(EngineCounts) == std::size(kCounts) * sizeof(std::uint64_t));
@@ -82,6 +86,7 @@ void draw_options(EngineWorld& world, std::uint64_t seed) {
   };
   constexpr std::uint64_t kBufferedPercent[] = {0, 0, 0, 40, 40, 100};
   world.buffered_percent = kBufferedPercent[random.below(std::size(kBufferedPercent))];
+  world.repairs = random.chance(1, 2);
   world.most_volumes = static_cast<unsigned>(random.between(1, 5));
   world.clients = static_cast<unsigned>(random.between(2, 10));
   // Of the log as much as the largest record takes of the smallest log.
@@ -159,6 +164,7 @@ Task<Result<>> open_store(EngineWorld* world, Runtime runtime, std::unique_ptr<S
 void start_volumes(EngineWorld& world) {
   for (Volume& volume : world.volumes) {
     if (volume.replica == nullptr) continue;
+    volume.replica->set_repair_source(world.repairs ? &world.peer : nullptr);
     volume.replica->set_commit_rule(volume.rule);
     if (volume.rule == CommitRule::kGiven) volume.replica->set_commit(volume.replica->last());
   }
@@ -200,6 +206,7 @@ void begin_life(EngineWorld& world) {
     volume.replica = nullptr;
     volume.users = 0;
     volume.exclusive = volume.cutting = volume.resizing = volume.wording = false;
+    volume.scrubbing = false;
     volume.busy.clear();
   }
 }
@@ -407,11 +414,12 @@ Task<void> live(EngineWorld* world, Runtime runtime) {
   if (!ended.ok()) world->judge(nullptr, "the store", ended.error());
 }
 
-EngineVerdict run_engine(std::uint64_t seed) {
+EngineVerdict run_engine(std::uint64_t seed, PlantedBug bug) {
   SimWorld sim(seed);
   sim.set_event_limit(20'000'000);
   EngineWorld world(sim.split("engine"));
   draw_options(world, seed);
+  world.options.bug = bug;
   SimNode& node = sim.add_node();
   world.node = &node;
   run_lives(world, sim);

@@ -23,6 +23,8 @@
 #include <string>
 #include <string_view>
 
+#include "engine/planted_bug.h"
+
 namespace ashlar::engine {
 
 enum class Trouble : std::uint8_t {
@@ -69,9 +71,13 @@ struct EngineCounts {
   std::uint64_t merges = 0;
   std::uint64_t refused = 0;
   std::uint64_t space_came_back = 0;
-  std::uint64_t broken_lives = 0;    // ended by an error of the disk
-  std::uint64_t damaged_reads = 0;   // kDataLoss instead of wrong bytes
-  std::uint64_t faulted = 0;         // replicas that stepped out, or did not come up
+  std::uint64_t broken_lives = 0;   // ended by an error of the disk
+  std::uint64_t damaged_reads = 0;  // kDataLoss instead of wrong bytes
+  std::uint64_t faulted = 0;        // replicas that stepped out, or did not come up
+  std::uint64_t modified = 0;
+  std::uint64_t copies = 0;          // replicas that were installed
+  std::uint64_t scrubbed = 0;        // blocks of damage that scrubs found
+  std::uint64_t repaired = 0;        // of them made good
   std::uint64_t unflushed_lost = 0;  // buffered records that a power failure took
 
   void add(const EngineCounts& other);
@@ -90,6 +96,6 @@ struct EngineVerdict {
   std::string last_events;
 };
 
-EngineVerdict run_engine(std::uint64_t seed);
+EngineVerdict run_engine(std::uint64_t seed, PlantedBug bug = PlantedBug::kNone);
 
 }  // namespace ashlar::engine

@@ -33,9 +33,12 @@ struct Volume {
   CommitRule rule = CommitRule::kDurable;
   // The first is acknowledged; others were under way.
   std::vector<std::vector<std::byte>> attachments{{}};
-  Epoch promised;          // acknowledged
-  Epoch promised_at_most;  // was asked for
-  Lsn flushed;             // what flush() has promised, of a buffered volume
+  Epoch promised;                     // acknowledged
+  Epoch promised_at_most;             // was asked for
+  std::optional<VolumeUuid> copy_of;  // it is a second replica of a volume
+  bool installing = false;            // and not complete: nobody asks what is in it
+  bool is_clone = false;
+  Lsn flushed;  // what flush() has promised, of a buffered volume
 
   // Of this life.
   Replica* replica = nullptr;
@@ -43,14 +46,29 @@ struct Volume {
   bool exclusive = false;  // nothing new may begin
   bool cutting = false;    // its commit LSN must stand still
   bool resizing = false;
-  bool wording = false;   // its attachment is being set
+  bool wording = false;  // its attachment is being set
+  bool scrubbing = false;
   MonoTime steady_until;  // its stable LSN stands still
   std::set<SnapshotUuid> busy;
   std::size_t layers = 0;
 };
 
+struct EngineWorld;
+
+// A peer that has every volume as the model has it.
+class ModelPeer final : public RepairSource {
+ public:
+  explicit ModelPeer(EngineWorld& world) : world_(world) {}
+  Task<Result<Buffer>> fetch(VolumeUuid volume, BlockRange blocks, Lsn at_most) override;
+
+ private:
+  EngineWorld& world_;
+};
+
 struct EngineWorld {
   explicit EngineWorld(Random r) : random(std::move(r)) {}
+  EngineWorld(const EngineWorld&) = delete;
+  EngineWorld& operator=(const EngineWorld&) = delete;
 
   bool loses_data() const { return trouble >= Trouble::kReadError; }
   bool may_show_old() const { return trouble >= Trouble::kMisdirected; }
@@ -77,6 +95,8 @@ struct EngineWorld {
   unsigned clients = 3;
   std::uint64_t longest_write = 64;
   std::uint64_t buffered_percent = 0;  // of the volumes
+  bool repairs = false;                // there is a peer to ask
+  ModelPeer peer{*this};
   bool formatted = false;
   std::list<Volume> volumes;
   unsigned next_volume = 1;

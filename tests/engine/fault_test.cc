@@ -219,5 +219,55 @@ TEST_F(FaultTest, AReplicaWhoseAcknowledgedRecordsAreLostIsNoCandidateForGood) {
   });
 }
 
+// Whoever else writes goes round the log several times; what the other one had is there when the
+// store is opened again, also what its own later records had hidden.
+TEST_F(FaultTest, AReplicaThatHasSteppedOutHoldsUpNobodyAndLosesNothing) {
+  lab.options.log_capacity = ByteCount(1 << 20);
+  EXPECT_TRUE(lab.live([](StoreLab& l) -> Task<void> {
+    CO_ASSERT_OK(co_await make_two(l));
+    Replica* first = l.find(1);
+    for (std::uint64_t i = 1; i < 8; ++i) CO_ASSERT_OK(co_await l.write(*first, 5, 1, 100 + i));
+    CO_ASSERT_OK(co_await first->discard({BlockIndex(0), 1}));
+    // The pass has forgotten what others hide when it fails.
+    fail(l, Kind::kSync, "layers/" + name_of(1));
+    EXPECT_FALSE((co_await l.store->checkpoint()).ok());
+    EXPECT_EQ(cause_of(*first), FaultCause::kLayerWrite);
+    l.io.fate = {};
+    const LogPosition begin = l.store->shared().log->head();
+    for (std::uint64_t i = 0; i < 600; ++i) {
+      CO_ASSERT_OK(co_await l.write(*l.find(2), i % 64, 4, 1000 + 8 * i));
+    }
+    EXPECT_GT(l.store->shared().log->head() - begin, std::uint64_t{4} << 20);
+    EXPECT_GT(l.store->shared().metrics.moved_records.value(), 0u);
+  }));
+  lab.run([](StoreLab& l) -> Task<void> {
+    EXPECT_EQ(l.find(1)->fault(), std::nullopt);
+    EXPECT_EQ(l.find(1)->last(), Lsn(9));
+    EXPECT_THAT((co_await l.read(*l.find(1), 0, 1)).value(), ElementsAre(0));
+    EXPECT_THAT((co_await l.read(*l.find(1), 5, 1)).value(), ElementsAre(107));
+  });
+}
+
+// An append that waited for its place must not keep the log from being cleared.
+TEST_F(FaultTest, AppendsThatWaitWhenTheirReplicaStepsOutAreRefused) {
+  lab.options.log_capacity = ByteCount(1 << 20);
+  lab.live([](StoreLab& l) -> Task<void> {
+    CO_ASSERT_OK(co_await make_two(l));
+    Replica* first = l.find(1);
+    TaskScope scope(co_await this_task());
+    std::vector<std::optional<Result<Lsn>>> outcomes(16);
+    for (std::size_t i = 0; i < outcomes.size(); ++i) {
+      scope.spawn(keep(l.write(*first, i, 12, 100), &outcomes[i]));
+    }
+    co_await yield();
+    first->fail(FaultCause::kMismatch, Error::data_loss("a test"));
+    (void)co_await scope.join();
+    for (const std::optional<Result<Lsn>>& one : outcomes) EXPECT_FALSE(one->ok());
+    for (std::uint64_t i = 0; i < 100; ++i) {
+      CO_ASSERT_OK(co_await l.write(*l.find(2), i % 64, 4, 1000 + 8 * i));
+    }
+  });
+}
+
 }  // namespace
 }  // namespace ashlar::engine

@@ -31,6 +31,10 @@ class MemoryFile final : public File, private OperationBackend {
   std::uint64_t fail_write_in = 0;
   std::uint64_t fail_sync_in = 0;
   bool hold = false;
+  bool counts_writes = true;
+  bool grows = false;  // with a write behind its end
+  // Where the last write took its bytes from.
+  std::vector<const std::byte*> last_pieces;
 
   std::size_t held() const { return held_.size(); }
   void release_one() {
@@ -51,7 +55,11 @@ class MemoryFile final : public File, private OperationBackend {
   void submit(FileOperation& operation) override {
     operation.begin(*this);
     if (operation.kind() == FileOperation::Kind::kWrite) {
-      writes.push_back({operation.offset(), operation.length(), operation.durability()});
+      if (counts_writes) {
+        writes.push_back({operation.offset(), operation.length(), operation.durability()});
+      }
+      last_pieces.clear();
+      for (const IoSlice& slice : operation.slices()) last_pieces.push_back(slice.data);
     }
     if (hold && operation.kind() != FileOperation::Kind::kRead) {
       held_.push_back(&operation);
@@ -79,6 +87,18 @@ class MemoryFile final : public File, private OperationBackend {
     const bool sync_fails = sync && counted_down(fail_sync_in);
     if (write_fails || sync_fails) {
       operation.fail(Error::data_loss("planned to fail"));
+    } else if (grows && write && at + operation.length() > bytes.size()) {
+      bytes.resize(at + operation.length());
+      for (const IoSlice& slice : operation.slices()) {
+        std::memcpy(bytes.data() + at, slice.data, slice.size);
+        at += slice.size;
+      }
+    } else if (operation.kind() == FileOperation::Kind::kAllocate ||
+               operation.kind() == FileOperation::Kind::kPunch) {
+      if (operation.kind() == FileOperation::Kind::kPunch && at < bytes.size()) {
+        const std::uint64_t length = std::min(operation.length(), bytes.size() - at);
+        std::memset(bytes.data() + at, 0, length);
+      }
     } else if (at + operation.length() > bytes.size()) {
       operation.fail(Error::out_of_range("beyond the end"));
     } else {

@@ -448,6 +448,45 @@ TEST(ReplicaTest, BesideABufferedVolumeADurableOneKeepsWhatItAcknowledged) {
   });
 }
 
+TEST(ReplicaTest, ABufferedRecordThatAFlushCameTooEarlyForIsMadeDurableByTheNext) {
+  StoreLab lab;
+  lab.options.flush_delay = 1ms;
+  lab.run([](StoreLab& l) -> Task<void> {
+    Replica* replica = (co_await l.make(1, 100)).value();
+    replica->set_commit_rule(CommitRule::kWritten);
+    // The write of the log takes longer than the flusher waits.
+    l.node.disk().timing.write_base = 20ms;
+    CO_ASSERT_OK(co_await l.write(*replica, 0, 1, 50));
+    l.node.disk().timing.write_base = 20us;
+    co_await l.sleep(1s);
+    EXPECT_EQ(replica->durable_lsn(), Lsn(1));
+    EXPECT_EQ(replica->status().flushed, Lsn(1));
+  });
+}
+
+TEST(ReplicaTest, ASnapshotThatIsAppendedTwiceIsTakenOnce) {
+  StoreLab lab;
+  lab.run([](StoreLab& l) -> Task<void> {
+    Replica* replica = (co_await l.make(1, 100)).value();
+    const auto uuid = lab_uuid<SnapshotUuid>(1);
+    CO_ASSERT_OK(co_await l.write(*replica, 0, 1, 50));
+    CO_ASSERT_OK(co_await replica->snapshot(uuid, WallTime()));
+    // As a primary might send it; the call of its own refuses it.
+    CO_ASSERT_OK_ASSIGN(Buffer bytes, l.pool->allocate(ByteCount(kBlockSize)));
+    encode_snapshot_payload({uuid, WallTime()}, bytes.bytes());
+    const std::uint32_t sum = BlockChecksum(replica->volume()).of(BlockIndex(0), bytes.bytes());
+    const RecordHeader header{
+        .type = RecordType::kSnapshot, .epoch = Epoch(1), .payload_length = kBlockSize};
+    CO_ASSERT_OK(co_await replica->append(header, {&sum, 1}, std::move(bytes)));
+    CO_ASSERT_OK(co_await l.write(*replica, 0, 1, 60));
+    CO_ASSERT_OK(co_await l.store->checkpoint());
+    EXPECT_EQ(replica->fault(), std::nullopt);
+    EXPECT_EQ(replica->snapshots().size(), 1u);
+    EXPECT_THAT((co_await l.read_snapshot(*replica, uuid, 0, 1)).value(), ElementsAre(50));
+    EXPECT_THAT((co_await l.read(*replica, 0, 1)).value(), ElementsAre(60));
+  });
+}
+
 TEST(ReplicaTest, AWriteOfABufferedVolumeCostsTheDiskNoSync) {
   StoreLab lab;
   lab.options.flush_delay = 3600s;

@@ -151,6 +151,29 @@ TEST_F(UnreadableTest, AReplicaThatCanBeReadAgainHasItsRecordsThatWereNotFlushed
   });
 }
 
+TEST_F(UnreadableTest, OthersGoRoundTheLogAndItsRecordsAreKept) {
+  make_two();
+  lab.outside([](StoreLab& l) -> Task<void> {
+    CO_ASSERT_OK(co_await l.runtime->files.rename(
+        path_of("layers/" + Layer::map_name({lab_uuid<ReplicaUuid>(1), 0})), "/aside"));
+  });
+  lab.run([](StoreLab& l) -> Task<void> {
+    CO_ASSERT_TRUE(l.store->unreadable().size() == 1);
+    for (std::uint64_t i = 0; i < 900; ++i) {
+      CO_ASSERT_OK(co_await l.write(*l.find(2), i % 64, 4, 1000 + 8 * i));
+    }
+    EXPECT_GT(l.store->shared().log->head().value(), std::uint64_t{3} * (4 << 20));
+  });
+  lab.outside([](StoreLab& l) -> Task<void> {
+    CO_ASSERT_OK(co_await l.runtime->files.rename(
+        "/aside", path_of("layers/" + Layer::map_name({lab_uuid<ReplicaUuid>(1), 0}))));
+  });
+  lab.run([](StoreLab& l) -> Task<void> {
+    EXPECT_THAT(l.store->unreadable(), testing::IsEmpty());
+    EXPECT_THAT((co_await l.read(*l.find(1), 0, 2)).value(), ElementsAre(10, 77));
+  });
+}
+
 TEST_F(UnreadableTest, OneTornSlotOfTheSuperblockIsNoHindrance) {
   make_two();
   for (const std::uint64_t slot : {0u, 1u}) {

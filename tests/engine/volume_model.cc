@@ -129,6 +129,10 @@ VolumeModel::VolumeModel(std::uint64_t size_blocks, Contents contents)
   for (const Tag tag : base_.contents) floors_.emplace_back(Lsn(), tag);
 }
 
+void VolumeModel::begin_at(Lsn lsn) {
+  start_from(lsn);
+}
+
 ChangeRef VolumeModel::begin(Change change) {
   change.begun_after = acknowledged_;
   changes_.push_back(std::make_shared<Change>(std::move(change)));

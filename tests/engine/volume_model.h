@@ -88,6 +88,8 @@ struct VolumeState {
 class VolumeModel {
  public:
   VolumeModel(std::uint64_t size_blocks, Contents contents);
+  // Its history begins at `lsn`: a copy of another replica.
+  void begin_at(Lsn lsn);
   // A clone shares its parent's layers: where old contents may show, its parent's may.
   void share_history(const VolumeModel& parent) { history_ = parent.history_; }
 

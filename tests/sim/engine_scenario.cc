@@ -9,8 +9,9 @@
 
 namespace ashlar::sim {
 
-Verdict run_engine_scenario(std::uint64_t seed, std::string_view /*bug*/) {
-  const engine::EngineVerdict found = engine::run_engine(seed);
+Verdict run_engine_scenario(std::uint64_t seed, std::string_view bug) {
+  const engine::PlantedBug planted = engine::planted_bug(bug).value_or(engine::PlantedBug::kNone);
+  const engine::EngineVerdict found = engine::run_engine(seed, planted);
   Verdict verdict;
   verdict.seed = seed;
   verdict.passed = found.failure.empty();

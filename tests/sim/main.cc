@@ -22,7 +22,8 @@ constexpr std::string_view kHelp =
     "  --seeds N        how many seeds, S, S+1, … (default 1); stops at the first that fails\n"
     "  --bug NAME       plants a bug that must be found. log: no-sync, ack-early,\n"
     "                   no-directory-sync, trust-torn-tail; iscsi: no-sync, deaf-abort,\n"
-    "                   split-compare\n"
+    "                   split-compare; engine: those of src/engine/planted_bug.h\n"
+    "  --bugs           lists the bugs of the scenario\n"
     "  --json           one JSON object a seed instead of text\n"
     "\n"
     "A run follows from its seed: the same build prints the same trace hash every time.\n"
@@ -34,6 +35,7 @@ struct Options {
   std::uint64_t seeds = 1;
   std::string bug;
   bool json = false;
+  bool lists_bugs = false;
 };
 
 int usage(std::string_view problem) {
@@ -112,6 +114,10 @@ int main(int argc, char** argv) {
       fmt::print("{}", kHelp);
       return 0;
     }
+    if (name == "--bugs") {
+      options.lists_bugs = true;
+      continue;
+    }
     if (name == "--json") {
       options.json = true;
       continue;
@@ -132,6 +138,10 @@ int main(int argc, char** argv) {
   }
   const Scenario* scenario = find_scenario(options.scenario);
   if (scenario == nullptr) return usage(fmt::format("no scenario {}", options.scenario));
+  if (options.lists_bugs) {
+    for (const std::string_view bug : scenario->bugs) fmt::print("{}\n", bug);
+    return 0;
+  }
   bool known = options.bug.empty();
   for (const std::string_view bug : scenario->bugs) known = known || bug == options.bug;
   if (!known) return usage(fmt::format("scenario {} has no bug {}", options.scenario, options.bug));

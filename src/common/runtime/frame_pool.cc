@@ -24,7 +24,7 @@ constexpr bool kPooled = true;
 #endif
 
 constexpr std::size_t kGranule = 64;
-constexpr std::size_t kClasses = 32;  // frames up to 2 KiB are pooled
+constexpr std::size_t kClasses = 64;  // frames up to 4 KiB are pooled
 constexpr std::size_t kKeptPerClass = 1024;
 
 struct FreeFrame {
