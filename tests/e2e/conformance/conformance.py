@@ -28,7 +28,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import setups  # noqa: E402
 import verdict  # noqa: E402
-from target_under_test import TargetFailed, open_target  # noqa: E402
+from target_under_test import SLOWNESS, TargetFailed, open_target  # noqa: E402
 
 TOOL = "iscsi-test-cu"
 
@@ -43,7 +43,7 @@ class Worker:
 
     def __init__(self, kind, setup, directory, timeout):
         self.kind, self.setup, self.directory = kind, setup, directory
-        self.timeout = max(timeout, setup.timeout)
+        self.timeout = max(timeout, setup.timeout) * SLOWNESS
         self.target = None
 
     def run(self, test):
