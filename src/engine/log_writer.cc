@@ -91,9 +91,10 @@ LogPlace BatchOutcome::place(const RecordHeader& record, std::uint64_t payload_o
   return {place_of_record(record, payload + payload_offset), before, after};
 }
 
-void LogWriter::Gathering::tell_written() const {
+void LogWriter::Gathering::tell_written(Event* at_half) const {
   std::uint64_t offset = 0;
   for (std::size_t i = 0; i < records.size(); ++i) {
+    if (at_half != nullptr && i == (records.size() + 1) / 2) at_half->set();
     const RecordHeader& record = records[i];
     if (sequences[i] != nullptr) sequences[i]->on_written(record, outcome->place(record, offset));
     offset += record.payload_length;
@@ -477,6 +478,9 @@ Task<Result<>> LogWriter::run_lane() {
       seal_due_ = false;
       ASHLAR_CO_TRY(co_await write_batch(*flight));
       if (wants_seal()) clock_.arm(seal_timer_, clock_.now() + options_.seal_delay);
+      // Behind those who have just heard, and before those of a batch that is over too: what each
+      // batch brings back goes out as one again, and the two stay apart.
+      co_await yield();
       continue;
     }
     // One that is still writing looks after the seal.
@@ -619,7 +623,11 @@ void LogWriter::written_batch(Flight& flight) {
   outcome.after = flight.after;
   flight.state = Flight::State::kFree;
   --in_flight_;
-  flight.batch.tell_written();
+  // With nothing else on its way the disk would wait until all of them have had their turn: another
+  // lane has its turn behind the first half. Not where each batch is a flush of the disk: two would
+  // cost it more than it gains by the time.
+  const bool is_plain = flight.durability == Durability::kNone;
+  flight.batch.tell_written(is_plain && in_flight_ == 0 ? &work_ : nullptr);
   flight.batch.clear();
   if (!next_.records.empty() || in_flight_ == 0) work_.set();
 }

@@ -21,8 +21,9 @@
 //
 // Group commit: while batches are on their way to the disk (at most batches_in_flight of them), the
 // next one gathers all that is appended. One that finds room goes at once; there is no timer at
-// depth 1. Batches may end in any order; one counts when all before it do, because recovery follows
-// the chain and stops at the first that is missing.
+// depth 1. Who waits for a plain batch is told in two halves, so that what the first brings back is
+// on its way while the second is at work. Batches may end in any order; one counts when all before
+// it do, because recovery follows the chain and stops at the first that is missing.
 //
 // Durability is the sequence's: a batch is written with DSYNC when a record of it wants that, and
 // plainly when none does. A durable batch behind plain ones counts when the file was synced, too:
@@ -322,7 +323,8 @@ class LogWriter {
     bool is_durable = false;  // a record of it wants that
     std::shared_ptr<BatchOutcome> outcome;
 
-    void tell_written() const;
+    // Sets `at_half`, if it is given, when half of the records have been told.
+    void tell_written(Event* at_half) const;
     void tell_failed(const Error& error) const;
     void clear();
   };

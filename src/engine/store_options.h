@@ -29,7 +29,7 @@ struct StoreOptions {
   ByteCount map_memory{64 << 20};
 
   // Flushing begins when so much payload waits, the log is so full, or after so long.
-  ByteCount flush_threshold{64 << 20};
+  ByteCount flush_threshold{192 << 20};
   double flush_fill = 0.4;
   Duration flush_delay = 2s;
   std::size_t flush_depth = 16;  // data writes in flight

@@ -174,7 +174,7 @@ TEST(LogWriter, BufferedBatchesAreDurableAfterOneSharedSync) {
     EXPECT_EQ(l.file.syncs, 1u);
     EXPECT_EQ(writer.durable_end(), writer.written_end());
     co_await append_many(l, writer, 16, 1, &out);
-    EXPECT_LE(l.file.syncs, 3u);
+    EXPECT_LE(l.file.syncs, 5u);  // they come in a few batches
     (void)co_await sleep_for(l.node.runtime().clock, 1s);
   });
   EXPECT_EQ(lab.file.writes[0].durability, Durability::kNone);

@@ -70,16 +70,18 @@ inline YieldAwaiter yield() {
 
 namespace detail {
 
-// The end of a task: wakes whoever awaits it, or queues the frame to be reaped by its TaskScope.
+// The end of a task: goes on with whoever awaits it, or queues the frame to be reaped by its
+// TaskScope.
 class FinalAwaiter {
  public:
   bool await_ready() const noexcept { return false; }
   template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> finished) noexcept {
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> finished) noexcept {
     PromiseBase& promise = finished.promise();
-    if (promise.started_in_place) return;
-    PromiseBase* next = promise.continuation != nullptr ? promise.continuation : &promise;
-    promise.executor->make_ready(*next);
+    if (promise.started_in_place) return std::noop_coroutine();
+    if (promise.continuation != nullptr) return promise.executor->hand_over(*promise.continuation);
+    promise.executor->make_ready(promise);
+    return std::noop_coroutine();
   }
   void await_resume() const noexcept {}
 };

