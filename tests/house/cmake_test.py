@@ -14,13 +14,13 @@ class LayerRuleInCMakeTest(ScratchTest):
             cmake_minimum_required(VERSION 3.25)
             project(planted LANGUAGES NONE)
             include(cmake/AshlarModule.cmake)
-            foreach(folder common/base engine volume)
+            foreach(folder common/base engine volume/core)
               add_subdirectory(src/${folder})
             endforeach()
             """)
         self.library("common/base", "")
         self.library("engine", "DEPS common/base")
-        self.library("volume", "DEPS common/base engine")
+        self.library("volume/core", "DEPS common/base engine")
 
     def library(self, folder: str, arguments: str) -> None:
         self.write(f"src/{folder}/CMakeLists.txt", f"ashlar_library({arguments})\n")
@@ -32,9 +32,9 @@ class LayerRuleInCMakeTest(ScratchTest):
         self.assert_passes(self.configure())
 
     def test_dependency_that_points_up_fails_with_the_rule(self):
-        self.library("engine", "DEPS common/base volume")
+        self.library("engine", "DEPS common/base volume/core")
         self.assert_fails_with(self.configure(), "src/engine/CMakeLists.txt:1",
-                               "layer rule: src/engine may not depend on src/volume")
+                               "layer rule: src/engine may not depend on src/volume/core")
 
     def test_folder_without_a_layer_fails(self):
         self.library("extra", "")
