@@ -624,10 +624,8 @@ void LogWriter::written_batch(Flight& flight) {
   flight.state = Flight::State::kFree;
   --in_flight_;
   // With nothing else on its way the disk would wait until all of them have had their turn: another
-  // lane has its turn behind the first half. Not where each batch is a flush of the disk: two would
-  // cost it more than it gains by the time.
-  const bool is_plain = flight.durability == Durability::kNone;
-  flight.batch.tell_written(is_plain && in_flight_ == 0 ? &work_ : nullptr);
+  // lane has its turn behind the first half.
+  flight.batch.tell_written(in_flight_ == 0 ? &work_ : nullptr);
   flight.batch.clear();
   if (!next_.records.empty() || in_flight_ == 0) work_.set();
 }

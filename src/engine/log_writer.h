@@ -21,7 +21,7 @@
 //
 // Group commit: while batches are on their way to the disk (at most batches_in_flight of them), the
 // next one gathers all that is appended. One that finds room goes at once; there is no timer at
-// depth 1. Who waits for a plain batch is told in two halves, so that what the first brings back is
+// depth 1. Who waits for a batch is told in two halves, so that what the first brings back is
 // on its way while the second is at work. Batches may end in any order; one counts when all before
 // it do, because recovery follows the chain and stops at the first that is missing.
 //
