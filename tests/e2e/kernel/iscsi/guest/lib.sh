@@ -62,10 +62,10 @@ logout() { iscsiadm -m node -T "$IQN" -p "$1" --logout > /dev/null || fail "logo
 session_state() { cat "/sys/class/iscsi_session/session$1/state"; }
 of_disk() { cat "/sys/block/${DISK#/dev/}/$1"; }      # of_disk size
 
-# write_until SECONDS DIR PAUSE_US : files of 512 KiB, each synced; sums in /tmp/sums, count in FILES, stalls of over 1 s shown
+# write_until SECONDS DIR PAUSE_US : one or more files of 512 KiB, each synced; sums in /tmp/sums, count in FILES, stalls of over 1 s shown
 write_until() {
   : > /tmp/sums; FILES=0; end=$(($(seconds) + $1))
-  while [ "$(seconds)" -lt "$end" ]; do
+  while [ "$FILES" = 0 ] || [ "$(seconds)" -lt "$end" ]; do
     FILES=$((FILES + 1)); began=$(up)
     dd if=/dev/urandom of="$2/f$FILES" bs=64k count=8 conv=fsync 2> /dev/null || fail "write $FILES"
     sha256sum "$2/f$FILES" >> /tmp/sums

@@ -12,8 +12,8 @@ round() {                                             # round NAME : mkfs, write
   mkfs.ext4 -q -F "$DISK" > /dev/null 2>&1 || fail "$1: mkfs"
   mount "$DISK" /mnt || fail "$1: mount"
   dd if=/dev/urandom of=/mnt/large bs=1M count=12 conv=fsync 2> /dev/null || fail "$1: write"
-  sha256sum /mnt/large > /tmp/sums
   write_until 1 /mnt 20000
+  sha256sum /mnt/large >> /tmp/sums
   check_files
   umount /mnt; fsck.ext4 -fn "$DISK" > /dev/null 2>&1 || fail "$1: fsck"
 }
